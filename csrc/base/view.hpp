@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Views of memory that somebody else owns. No ownership, no checks: the bindings check once.
+#pragma once
+
+#include <cstddef>
+
+namespace mlpkern {
+
+using Index = std::ptrdiff_t;
+
+// Element (i, j) lies at data[i * row_stride + j * col_stride]. Strides count elements, not bytes.
+template <class T>
+struct Matrix {
+  T* data;
+  Index rows, cols;
+  Index row_stride, col_stride;
+};
+
+template <class T>
+constexpr Matrix<T> rows_of(Matrix<T> m, Index first, Index count) {
+  return {m.data + first * m.row_stride, count, m.cols, m.row_stride, m.col_stride};
+}
+
+template <class T>
+constexpr Matrix<T> cols_of(Matrix<T> m, Index first, Index count) {
+  return {m.data + first * m.col_stride, m.rows, count, m.row_stride, m.col_stride};
+}
+
+template <class T>
+constexpr Matrix<T> transposed(Matrix<T> m) {
+  return {m.data, m.cols, m.rows, m.col_stride, m.row_stride};
+}
+
+// A C-contiguous matrix.
+template <class T>
+constexpr Matrix<T> dense(T* data, Index rows, Index cols) {
+  return {data, rows, cols, cols, 1};
+}
+
+}  // namespace mlpkern

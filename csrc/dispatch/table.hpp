@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The table of kernels: all that the ISA-specific objects offer to the rest, as pointers to functions.
+// The only header that both sides include. A kernel checks nothing and allocates nothing.
+//
+// Matrices given as a pointer with rows and cols are C-contiguous; no alignment is asked of any pointer.
+// Outputs may be the input of the same shape where "in place" is said; no other overlap is allowed.
+#pragma once
+
+#include <cstdint>
+
+#include "base/view.hpp"
+
+namespace mlpkern {
+
+// A number that belongs to an activation, a loss or an optimizer: ELU's alpha, Adam's eps.
+struct ParameterSpec {
+  const char* name;
+  double default_value;
+};
+constexpr int kMaxParameters = 8;
+
+// s, a, v, g: (rows, cols); parameters: one double for each ParameterSpec, in order. In place is allowed.
+template <class T>
+struct ActivationKernels {
+  const char* name;                                // as Python spells the class: "LeakyReLU"
+  ParameterSpec parameters[kMaxParameters];        // ends at the first without a name
+  bool by_rows;                                    // softargmax and its logarithm
+
+  using Map = void (*)(const T* s, T* out, Index rows, Index cols, const double* parameters);
+  using Product = void (*)(const T* s, const T* v, T* out, Index rows, Index cols,
+                           const double* parameters);
+  using Backward = void (*)(const T* s, const T* a, const T* da, T* ds, Index rows, Index cols,
+                            const double* parameters);
+  Map value;               // a = f(s)
+  Map derivative;          // f'(s); null where by_rows
+  Map second_derivative;   // f''(s); null where by_rows
+  Product jvp;             // (da/ds) v, row by row
+  Product vjp;             // g (da/ds), row by row
+  Backward backward;       // ds = da (da/ds), free to use a = f(s), which the forward pass kept
+};
+
+// p: predictions (rows, cols). Targets: y (rows, cols) or, where y is null, labels (rows,), each in
+// [0, cols). cost (rows,): the samples' costs, unweighted; may be null. gradient (rows, cols):
+// factor[i] dC_i/dp, exactly 0 where factor[i] is 0; may be null; in place of p is allowed. factor may
+// be null only where gradient is.
+template <class T>
+struct LossKernels {
+  const char* name;
+  ParameterSpec parameters[kMaxParameters];
+  bool takes_labels;
+  void (*evaluate)(const T* p, const T* y, const std::int64_t* labels, Index rows, Index cols,
+                   const double* parameters, const double* factor, double* cost, T* gradient);
+};
+
+// One step: w and the states change in place; g is only read. n parameters; step counts from 1.
+constexpr int kMaxStates = 3;
+template <class T>
+struct OptimizerKernels {
+  const char* name;
+  ParameterSpec parameters[kMaxParameters];
+  const char* states[kMaxStates];                  // names: "exp_avg"; null past the last
+  void (*update)(T* w, const T* g, T* const* states, Index n, const double* parameters,
+                 std::int64_t step);
+};
+
+// What an element of a product starts from.
+enum class Start { zero, bias, accumulate };
+
+template <class T>
+struct Kernels {
+  const ActivationKernels<T>* activations;
+  Index activation_count;
+  const LossKernels<T>* losses;
+  Index loss_count;
+  const OptimizerKernels<T>* optimizers;
+  Index optimizer_count;
+
+  // c = start + a b, each element one chain of fused multiply-adds over k in order: any strides of a and
+  // b; c has col_stride 1. bias (c.cols,) is read for Start::bias alone, c for Start::accumulate alone.
+  // scratch: gemm_scratch elements, 64-byte aligned, the caller's own.
+  void (*gemm)(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start, const T* bias, T* scratch);
+  Index gemm_scratch;
+
+  // sums[j] += m(0, j) + m(1, j) + …, added one row after the other; m has col_stride 1.
+  void (*add_column_sums)(Matrix<const T> m, T* sums);
+
+  // sum[i] += x[i].
+  void (*add)(const T* x, T* sum, Index n);
+
+  // m[i] = (1/beta) log sum_k exp(beta e[i, k]); e (rows, cols), m (rows,).
+  void (*logsumexp)(const T* e, T* m, Index rows, Index cols, double beta);
+};
+
+}  // namespace mlpkern

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The table's rows of activations: the elementwise list, then those by rows.
+#include "isa/parts.hpp"
+#include "kernels/activations.hpp"
+#include "kernels/elementwise.hpp"
+#include "kernels/softargmax.hpp"
+
+namespace mlpkern::MLPKERN_ISA {
+
+namespace {
+
+template <class A>
+constexpr int parameter_count() {
+  if constexpr (requires { A::parameters; }) {
+    return sizeof(A::parameters) / sizeof(A::parameters[0]);
+  } else {
+    return 0;
+  }
+}
+
+template <class A>
+A made_from(const double* parameters) {
+  if constexpr (parameter_count<A>() == 0) {
+    return A{};
+  } else if constexpr (parameter_count<A>() == 1) {
+    return A{parameters[0]};
+  } else {
+    return A{parameters[0], parameters[1]};
+  }
+}
+
+template <class A, class T>
+constexpr auto access() {
+  if constexpr (requires { A::works_in_t; }) {
+    return Rounded<T>{};
+  } else {
+    return Widened<T>{};
+  }
+}
+
+// The four functions of one element, as kernels.
+template <class A, class T>
+struct Elementwise {
+  using Access = decltype(access<A, T>());
+
+  static void value(const T* s, T* out, Index rows, Index cols, const double* parameters) {
+    const A f = made_from<A>(parameters);
+    map_elements<Access>(s, out, rows * cols, [&](auto x) { return f.value(x); });
+  }
+  static void derivative(const T* s, T* out, Index rows, Index cols, const double* parameters) {
+    const A f = made_from<A>(parameters);
+    map_elements<Access>(s, out, rows * cols, [&](auto x) { return f.derivative(x); });
+  }
+  static void second_derivative(const T* s, T* out, Index rows, Index cols, const double* parameters) {
+    const A f = made_from<A>(parameters);
+    map_elements<Access>(s, out, rows * cols, [&](auto x) {
+      if constexpr (requires { f.second_derivative(x); }) {
+        return f.second_derivative(x);
+      } else {
+        return unless_nan(x, decltype(x)(0.0));
+      }
+    });
+  }
+  static void derivative_from_output(const T* a, T* out, Index rows, Index cols,
+                                     const double* parameters) {
+    const A f = made_from<A>(parameters);
+    map_elements<Access>(a, out, rows * cols,
+                         [&](auto x) { return f.derivative_from_output(x); });
+  }
+
+  // The Jacobian is diagonal: jvp and vjp are one product.
+  static void jvp(const T* s, const T* v, T* out, Index rows, Index cols, const double* parameters) {
+    multiply_by<T>(derivative, s, v, out, rows * cols, parameters);
+  }
+  static void backward(const T* s, const T* a, const T* da, T* ds, Index rows, Index cols,
+                       const double* parameters) {
+    if constexpr (requires(const A f, Work<T> x) { f.derivative_from_output(x); }) {
+      multiply_by<T>(derivative_from_output, a, da, ds, rows * cols, parameters);
+    } else {
+      multiply_by<T>(derivative, s, da, ds, rows * cols, parameters);
+    }
+  }
+};
+
+template <class A, class T>
+ActivationKernels<T> named() {
+  ActivationKernels<T> row{};
+  row.name = A::name;
+  for (int i = 0; i < parameter_count<A>(); ++i) {
+    if constexpr (parameter_count<A>() > 0) row.parameters[i] = A::parameters[i];
+  }
+  return row;
+}
+
+template <class A, class T>
+ActivationKernels<T> elementwise_row() {
+  using F = Elementwise<A, T>;
+  auto row = named<A, T>();
+  row.value = F::value;
+  row.derivative = F::derivative;
+  row.second_derivative = F::second_derivative;
+  row.jvp = row.vjp = F::jvp;
+  row.backward = F::backward;
+  return row;
+}
+
+template <class A, class T>
+ActivationKernels<T> rowwise_row() {
+  auto row = named<A, T>();
+  row.by_rows = true;
+  row.value = A::template value<T>;
+  row.jvp = row.vjp = A::template jvp<T>;
+  if constexpr (requires { &A::template vjp<T>; }) row.vjp = A::template vjp<T>;
+  row.backward = A::template backward<T>;
+  return row;
+}
+
+template <class T, class... Elementwise_>
+const auto& table_of(List<Elementwise_...>) {
+  static const ActivationKernels<T> table[] = {
+      elementwise_row<Elementwise_, T>()..., rowwise_row<Softargmax, T>(), rowwise_row<LogSoftargmax, T>()};
+  return table;
+}
+
+}  // namespace
+
+template <class T>
+Rows<ActivationKernels<T>> activation_kernels() {
+  const auto& table = table_of<T>(Activations{});
+  return {table, static_cast<Index>(sizeof table / sizeof table[0])};
+}
+
+template Rows<ActivationKernels<float>> activation_kernels();
+template Rows<ActivationKernels<double>> activation_kernels();
+
+}  // namespace mlpkern::MLPKERN_ISA

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The list of elementwise activations. An activation is one struct:
+//
+//   name, parameters             as the table has them; the parameters are its members, in that order
+//   value, derivative,           templates over the number that they are computed in: Work<T>, or T's own
+//   second_derivative            Vec where works_in_t says that rounding has nothing to spoil
+//                                second_derivative is left out where it is 0 everywhere
+//   derivative_from_output       f'(s) from a = f(s), where that is right to an ulp of 1; optional
+//
+// A member returns such a number, or a Scaled one where the result may be subnormal (math/work.hpp).
+// Promise, which tests/accuracy.py measures: 1 ULP in float32, 2 ULP in float64; where a derivative
+// passes through zero, 2 units in the last place of 1 there. NaN gives NaN; at ±infinity the limit.
+#pragma once
+
+#include "kernels/activations_piecewise.hpp"
+#include "kernels/activations_sigmoid.hpp"
+#include "kernels/activations_smooth.hpp"
+
+namespace mlpkern::MLPKERN_ISA {
+
+template <class... Types>
+struct List {};
+
+using Activations =
+    List<Identity, ReLU, LeakyReLU, ReLU6, ELU, SELU, CELU, GELU, GELUTanh, Sigmoid, LogSigmoid, Tanh,
+         Softplus, Softsign, SiLU, Mish, Hardsigmoid, Hardswish, Hardtanh, Tanhshrink, Softshrink,
+         Hardshrink, Squareplus, Sine, Gaussian, Exp>;
+
+}  // namespace mlpkern::MLPKERN_ISA

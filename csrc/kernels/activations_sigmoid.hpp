@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Activations made of the logistic function sigma(s) = 1/(1 + exp(-s)) and of its kin. All are written in
+//   e = exp(-|s|) in [0, 1], and m = e - 1 = expm1(-|s|), which keeps its accuracy next to s = 0:
+// nothing overflows, and nothing cancels except next to a zero of a derivative. Where a result decays, e
+// is a factor of it, and carries its scale (Scaled, in math/work.hpp) down to the subnormals. A member
+// may clamp s where the result has long reached its limit; a sum 1 + e needs no scale, e being nothing there.
+#pragma once
+
+#include "kernels/activations_piecewise.hpp"
+#include "math/exp.hpp"
+#include "math/log1p.hpp"
+
+namespace mlpkern::MLPKERN_ISA {
+
+// Past this, exp(-|s|) and its products with powers of s are below the smallest subnormal.
+constexpr double kDecayed = 1000.0;
+
+// `scale` where the mask is set, 1 elsewhere.
+MLPKERN_INLINE Vec<double> scale_where(Mask<double> mask, Vec<double> scale) {
+  return select(mask, scale, Vec<double>(1.0));
+}
+
+// sigma(x) and its two derivatives: sigma' = e/(1 + e)^2, sigma'' = -sign(x) e (1 - e)/(1 + e)^3
+template <class W>
+MLPKERN_INLINE Scaled<W> logistic(W x) {
+  const auto e = decaying(-abs(x));
+  const Mask<double> negative = x < W(0.0);
+  return {select(negative, e.x, W(1.0)) / (e.x + 1.0), scale_where(negative, e.scale)};
+}
+template <class W>
+MLPKERN_INLINE Scaled<W> logistic_derivative(W x) {
+  const auto e = decaying(-abs(x));
+  return {e.x / square(e.x + 1.0), e.scale};
+}
+template <class W>
+MLPKERN_INLINE Scaled<W> logistic_second_derivative(W x) {
+  const auto e = decaying(-abs(x));
+  const W sum = e.x + 1.0;
+  return {with_sign(abs(e.minus_one) * e.x / (square(sum) * sum), -x), e.scale};
+}
+
+struct Sigmoid {
+  static constexpr const char* name = "Sigmoid";
+  template <class W>
+  MLPKERN_INLINE Scaled<W> value(W s) const {
+    return logistic(s);
+  }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> derivative(W s) const {
+    return logistic_derivative(s);
+  }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> second_derivative(W s) const {
+    return logistic_second_derivative(s);
+  }
+  template <class W>
+  MLPKERN_INLINE W derivative_from_output(W a) const {
+    return a * (1.0 - a);
+  }
+};
+
+// f(s) = log(1 + exp(beta s))/beta = max(s, 0) + log1p(exp(-|beta s|))/beta, without a threshold;
+// f' = sigma(beta s), f'' = beta sigma'(beta s)
+struct Softplus {
+  static constexpr const char* name = "Softplus";
+  static constexpr ParameterSpec parameters[] = {{"beta", 1.0}};
+  double beta;
+  template <class W>
+  MLPKERN_INLINE Scaled<W> value(W s) const {
+    const W x = product<W>(to_double(s), Vec<double>(beta));
+    const auto e = decaying(-abs(x));
+    const Mask<double> deep = x < W(-600.0);  // log1p(e) is e
+    const W tail = select(deep, e.x, log1p_of_fraction(e.x, e.minus_one)) / W(beta);
+    return {select(s > W(0.0), s, W(0.0)) + tail, scale_where(deep, e.scale)};
+  }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> derivative(W s) const {
+    return logistic(product<W>(to_double(s), Vec<double>(beta)));
+  }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> second_derivative(W s) const {
+    const Scaled<W> d = logistic_derivative(product<W>(to_double(s), Vec<double>(beta)));
+    return {d.x * beta, d.scale};
+  }
+};
+
+// f(s) = log sigma(s) = -softplus(-s);  f' = sigma(-s), f'' = -sigma'(s)
+struct LogSigmoid {
+  static constexpr const char* name = "LogSigmoid";
+  template <class W>
+  MLPKERN_INLINE Scaled<W> value(W s) const {
+    const Scaled<W> softplus = Softplus{1.0}.value(-s);
+    return {-softplus.x, softplus.scale};
+  }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> derivative(W s) const {
+    return logistic(-s);
+  }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> second_derivative(W s) const {
+    const Scaled<W> d = logistic_derivative(s);
+    return {-d.x, d.scale};
+  }
+};
+
+// f(s) = s sigma(s);  f' = sigma(s) (1 + s sigma(-s)), f'' = sigma'(s) (2 - s tanh(s/2))
+struct SiLU {
+  static constexpr const char* name = "SiLU";
+  template <class W>
+  MLPKERN_INLINE Scaled<W> value(W s) const {
+    const W kept = select(s < W(-kDecayed), W(-kDecayed), s);
+    const Scaled<W> gate = logistic(kept);
+    return {with_sign(abs(kept) * gate.x, s), gate.scale};
+  }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> derivative(W s) const {
+    const W kept = clamp(s, -kDecayed, kDecayed);
+    const auto e = decaying(-abs(kept));
+    const Mask<double> negative = kept < W(0.0);
+    const W sum = e.x + 1.0;
+    const W numerator = sum + select(negative, kept, kept * e.x);
+    return {select(negative, e.x, W(1.0)) * numerator / square(sum), scale_where(negative, e.scale)};
+  }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> second_derivative(W s) const {
+    const W distance = abs(clamp(s, -kDecayed, kDecayed));
+    const auto e = decaying(-distance);
+    const W sum = e.x + 1.0;
+    const W numerator = scaled(sum, Vec<double>(2.0)) + distance * e.minus_one;
+    return {e.x * numerator / (square(sum) * sum), e.scale};
+  }
+};
+
+// f(s) = s sigma(p), p = sqrt(8/pi) (s + 0.044715 s^3): s (1 + tanh(p/2))/2
+// f' = sigma(p) (1 + s p' sigma(-p)), f'' = sigma'(p) (2 p' + s p'' - s p'^2 tanh(p/2))
+struct GELUTanh {
+  static constexpr const char* name = "GELUTanh";
+  static constexpr double end = 24.0;  // p is 1024 there
+  template <class W>
+  static MLPKERN_INLINE W logit(W s) {
+    return W(kSqrt8OverPi) * s * (W(kGeluCubic) * square(s) + 1.0);
+  }
+  template <class W>
+  static MLPKERN_INLINE W slope(W s) {  // p'
+    return W(kSqrt8OverPi) * (W(kGeluCubic) * square(s) * 3.0 + 1.0);
+  }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> value(W s) const {
+    const W kept = clamp(s, -end, end);
+    const Scaled<W> gate = logistic(logit(kept));
+    const W factor = select(s > W(0.0), s, kept);
+    return {with_sign(abs(factor) * gate.x, s), gate.scale};
+  }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> derivative(W s) const {
+    const W kept = clamp(s, -end, end);
+    const auto e = decaying(-abs(logit(kept)));
+    const Mask<double> negative = kept < W(0.0);
+    const W sum = e.x + 1.0, product = kept * slope(kept);
+    const W numerator = sum + select(negative, product, product * e.x);
+    return {select(negative, e.x, W(1.0)) * numerator / square(sum), scale_where(negative, e.scale)};
+  }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> second_derivative(W s) const {
+    const W kept = clamp(s, -end, end);
+    const auto e = decaying(-abs(logit(kept)));
+    const W sum = e.x + 1.0, dp = slope(kept);
+    const W curve = square(kept) * W(kSqrt8OverPi) * W(kGeluCubic) * 6.0;  // s p''
+    const W bend = (scaled(dp, Vec<double>(2.0)) + curve) * sum + abs(kept) * square(dp) * e.minus_one;
+    return {e.x * bend / (square(sum) * sum), e.scale};
+  }
+};
+
+// f(s) = s w, w = tanh(softplus(s)) = n/d with, for s <= 0, n = e (2 + e), d = 2 + 2e + e^2, and for
+// s > 0, n = 1 + 2e, d = 1 + 2e + 2e^2
+// f' = w + s w', w' = 4 g (1 + e)/d^2, g = e or, for s > 0, e^2
+// f'' = w' (2 + s w''/w'), w''/w' = 1 + sigma(s) - 4 (e or 1)(1 + e)/d
+struct Mish {
+  static constexpr const char* name = "Mish";
+  template <class W>
+  static MLPKERN_INLINE W numerator(Mask<double> positive, W e) {  // n, or n/e for s <= 0
+    return select(positive, scaled(e, Vec<double>(2.0)) + 1.0, e + 2.0);
+  }
+  template <class W>
+  static MLPKERN_INLINE W denominator(Mask<double> positive, W e) {
+    const W twice = scaled(e, Vec<double>(2.0));
+    return select(positive, W(1.0), W(2.0)) + e * (select(positive, twice, e) + 2.0);
+  }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> value(W s) const {
+    const W kept = select(s < W(-kDecayed), W(-kDecayed), s);
+    const auto e = decaying(-abs(kept));
+    const Mask<double> positive = kept > W(0.0);
+    const W gate = select(positive, W(1.0), e.x) * numerator(positive, e.x) / denominator(positive, e.x);
+    return {with_sign(abs(kept) * gate, s), scale_where(~positive, e.scale)};
+  }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> derivative(W s) const {
+    const W kept = clamp(s, -kDecayed, kDecayed);
+    const auto e = decaying(-abs(kept));
+    const Mask<double> positive = kept > W(0.0);
+    const W d = denominator(positive, e.x);
+    const W bend = kept * select(positive, square(e.x), W(1.0)) * (e.x + 1.0) * 4.0;
+    const W sum = numerator(positive, e.x) * d + bend;
+    return {select(positive, W(1.0), e.x) * sum / square(d), scale_where(~positive, e.scale)};
+  }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> second_derivative(W s) const {
+    const W kept = clamp(s, -kDecayed, kDecayed);
+    const auto e = decaying(-abs(kept));
+    const Mask<double> positive = kept > W(0.0);
+    const W d = denominator(positive, e.x), sum = e.x + 1.0;
+    const W one_or_e = select(positive, W(1.0), e.x);
+    const W ratio = 1.0 + one_or_e / sum - one_or_e * sum * 4.0 / d;
+    const W small = scaled(e.x, Vec<double>(kHeadroom<W>)) * select(positive, e.x, W(1.0));
+    const Vec<double> room(1.0 / kHeadroom<W>);
+    return {small * sum * 4.0 / square(d) * (kept * ratio + 2.0),
+            select(positive, room, e.scale * room)};
+  }
+};
+
+}  // namespace mlpkern::MLPKERN_ISA

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Print coefficients.hpp: every polynomial and constant of csrc/math, from its definition.
+
+    python csrc/math/coefficients.py > csrc/math/coefficients.hpp
+
+A polynomial interpolates its function in the Chebyshev points of the interval that the argument's
+reduction leaves, which is within a factor of about two of the best one. mpmath, 300 bits.
+"""
+
+from collections.abc import Callable
+
+import mpmath as mp
+
+mp.mp.prec = 300
+Function = Callable[[mp.mpf], mp.mpf]
+
+
+def interpolate(f: Function, low: mp.mpf, high: mp.mpf, degree: int) -> list[mp.mpf]:
+    """Return the coefficients, constant first, of the polynomial through the Chebyshev points."""
+    n = degree + 1
+    points = [mp.cos(mp.pi * (2 * k + 1) / (2 * n)) * (high - low) / 2 + (high + low) / 2 for k in range(n)]
+    newton = [f(x) for x in points]  # divided differences, then expanded
+    for order in range(1, n):
+        for i in range(n - 1, order - 1, -1):
+            newton[i] = (newton[i] - newton[i - 1]) / (points[i] - points[i - order])
+    result = [newton[-1]]
+    for i in range(n - 2, -1, -1):
+        shifted = [mp.mpf(0), *result]
+        result = [a - points[i] * b for a, b in zip(shifted, [*result, mp.mpf(0)], strict=True)]
+        result[0] += newton[i]
+    return result
+
+
+def twin(x: mp.mpf) -> str:
+    hi = float(x)
+    return f"{{{hi!r}, {float(x - mp.mpf(hi))!r}}}"
+
+
+def emit(name: str, comment: str, f: Function, interval: tuple[object, object], degree: int, twins: int = 0) -> None:
+    """Print the polynomial; its first `twins` coefficients as sums of two doubles."""
+    low, high = (mp.mpf(x) for x in interval)
+    c = interpolate(f, low, high, degree)
+    # What the rounding of the coefficients and the interpolation leave, relative to f.
+    rounded = [mp.mpf(float(x)) + (mp.mpf(float(x - mp.mpf(float(x)))) if i < twins else 0) for i, x in enumerate(c)]
+    grid = [low + (high - low) * k / 500 for k in range(501)]
+    error = max(abs(mp.polyval(rounded[::-1], x) / f(x) - 1) for x in grid)
+    span = f"[{mp.nstr(low, 4)}, {mp.nstr(high, 4)}]"
+    print(f"\n// {comment} on {span}, relative error 2^{float(mp.log(error, 2)):.1f}.")
+    if twins:
+        print(f"constexpr Twin {name}Lead[] = {{")
+        for x in c[:twins]:
+            print(f"    {twin(x)},")
+        print("};")
+    tail = f"{name}Tail" if twins else name
+    print(f"constexpr double {tail}[] = {{")
+    for x in c[twins:]:
+        print(f"    {float(x)!r},")
+    print("};")
+
+
+def series(f: Function, taylor: Function) -> Function:
+    """Return f, but `taylor` next to 0, where f cancels."""
+    return lambda x: taylor(x) if abs(x) < mp.mpf("1e-6") else f(x)
+
+
+def constant(name: str, x: mp.mpf, comment: str) -> None:
+    print(f"constexpr Twin {name} = {twin(x)};  // {comment}")
+
+
+def parts(name: str, x: mp.mpf, bits: list[int], comment: str) -> None:
+    """Print x as a sum of doubles of at most so many bits: products with small integers are exact."""
+    values = []
+    for b in bits:
+        exponent = mp.floor(mp.log(abs(x), 2)) + 1
+        unit = mp.mpf(2) ** (exponent - b)
+        part = float(mp.floor(x / unit) * unit if b < 53 else x)
+        values.append(part)
+        x -= mp.mpf(part)
+    print(f"constexpr double {name}[] = {{{', '.join(map(repr, values))}}};  // {comment}")
+
+
+def two_over_pi(words: int, zeros: int) -> None:
+    """Print the bits of 2/pi behind the point, in words of 64, after `zeros` words of 0."""
+    with mp.workprec(64 * words + 64):
+        digits = int(mp.floor(mp.ldexp(2 / mp.pi, 64 * words)))
+    print("\n// 2/pi behind the binary point, most significant word first, after words of zero.")
+    print(f"constexpr int kTwoOverPiZeroWords = {zeros};")
+    print("constexpr std::uint64_t kTwoOverPi[] = {")
+    for _ in range(zeros):
+        print("    0,")
+    for i in range(words - 1, -1, -1):
+        print(f"    {(digits >> (64 * i)) & (2**64 - 1):#018x},")
+    print("};")
+
+
+def mills(a: mp.mpf) -> Function:
+    """Return y -> (t + a) Phi(-t) exp(t^2/2) with y = (t - a)/(t + a)."""
+
+    def f(y: mp.mpf) -> mp.mpf:
+        t = a * (1 + y) / (1 - y)
+        return (t + a) * mp.erfc(t / mp.sqrt(2)) / 2 * mp.exp(t * t / 2)
+
+    return f
+
+
+def atanh_series(z: mp.mpf) -> mp.mpf:
+    return mp.fsum(z**n / (2 * n + 3) for n in range(6))
+
+
+def tanh_rest(z: mp.mpf) -> mp.mpf:
+    s = mp.sqrt(z)
+    return (s - mp.tanh(s)) / s**3
+
+
+def main() -> None:
+    half = mp.log(2) / 2 * (1 + mp.mpf(2) ** -20)
+    print("// SPDX-License-Identifier: BSD-3-Clause")
+    print("// Written by coefficients.py: change that. Lead: coefficients in two doubles; Tail: the rest.")
+    print("#pragma once\n\n#include <cstdint>\n\n#include \"math/twofold.hpp\"\n")
+    print("namespace mlpkern::MLPKERN_ISA {\n")
+    constant("kLn2", mp.log(2), "log 2")
+    constant("kLog2e", 1 / mp.log(2), "1/log 2")
+    constant("kInvSqrt2Pi", 1 / mp.sqrt(2 * mp.pi), "1/sqrt(2 pi)")
+    constant("kSqrt8OverPi", mp.sqrt(8 / mp.pi), "sqrt(8/pi)")
+    constant("kGeluCubic", mp.mpf("0.044715"), "GELU's tanh form")
+    selu_scale = mp.mpf("1.0507009873554804934193349852946")
+    selu_alpha = mp.mpf("1.6732632423543772848170429916717")
+    constant("kSeluScale", selu_scale, "SELU, as PyTorch has it")
+    constant("kSeluScaleAlpha", selu_scale * selu_alpha, "its scale times its alpha")
+    constant("kSixth", mp.mpf(1) / 6, "1/6")
+    constant("kThird", mp.mpf(1) / 3, "1/3")
+    constant("kTwoOverPiTwin", 2 / mp.pi, "2/pi")
+    constant("kHalfPi", mp.pi / 2, "pi/2")
+    parts("kLn2Parts", mp.log(2), [40, 53], "log 2; the first times an integer up to 2^13 is exact")
+    parts("kHalfPiParts", mp.pi / 2, [33, 33, 33, 53], "pi/2; each but the last times one up to 2^20 is exact")
+
+    expm1 = series(lambda r: (mp.expm1(r) - r) / r**2, lambda r: mp.fsum(r**n / mp.factorial(n + 2) for n in range(6)))
+    emit("kExpWide", "(exp(r) - 1 - r)/r^2", expm1, (-half, half), 6)
+    emit("kExp", "(exp(r) - 1 - r)/r^2", expm1, (-half, half), 13, twins=3)
+
+    bound = (mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)
+    atanh = series(lambda z: (mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, atanh_series)
+    emit("kLogWide", "(atanh(t)/t - 1)/t^2 in z = t^2,", atanh, (0, bound**2), 5)
+    emit("kLog", "(atanh(t)/t - 1)/t^2 in z = t^2,", atanh, (0, bound**2), 12, twins=3)
+
+    eighth = (mp.pi / 4) ** 2 * (1 + mp.mpf(2) ** -20)
+    sine = series(lambda z: (mp.sin(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, lambda z: mp.fsum((-1) ** (n + 1) * z**n / mp.factorial(2 * n + 3) for n in range(6)))
+    cosine = series(lambda z: ((mp.cos(mp.sqrt(z)) - 1) / z + mp.mpf(1) / 2) / z, lambda z: mp.fsum((-1) ** n * z**n / mp.factorial(2 * n + 4) for n in range(6)))
+    emit("kSineWide", "(sin(r)/r - 1)/r^2 in z = r^2,", sine, (0, eighth), 4)
+    emit("kSine", "(sin(r)/r - 1)/r^2 in z = r^2,", sine, (0, eighth), 9, twins=3)
+    emit("kCosineWide", "(cos(r) - 1 + r^2/2)/r^4 in z = r^2,", cosine, (0, eighth), 3)
+    emit("kCosine", "(cos(r) - 1 + r^2/2)/r^4 in z = r^2,", cosine, (0, eighth), 9, twins=3)
+
+    shrink = series(tanh_rest, lambda z: mp.mpf(1) / 3 - 2 * z / 15 + 17 * z**2 / 315)
+    emit("kTanhshrinkWide", "(s - tanh(s))/s^3 in z = s^2,", shrink, (0, "0.0625"), 4)
+    emit("kTanhshrink", "(s - tanh(s))/s^3 in z = s^2,", shrink, (0, "0.0625"), 10, twins=2)
+
+    pole_wide, pole = mp.mpf(5), mp.mpf(6)
+    emit("kMillsWide", "(t + 5) Phi(-t) exp(t^2/2) in y = (t - 5)/(t + 5)", mills(pole_wide), (-1, (16 - pole_wide) / (16 + pole_wide)), 14)
+    emit("kMills", "(t + 6) Phi(-t) exp(t^2/2) in y = (t - 6)/(t + 6)", mills(pole), (-1, (40 - pole) / (40 + pole)), 26, twins=9)
+    two_over_pi(20, 4)
+    print("\n}  // namespace mlpkern::MLPKERN_ISA")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// sin and cos of a product s omega, taken exactly: at large s its rounding would be whole turns.
+//
+//   s omega = j pi/2 + r, |r| <= pi/4;  the quadrant j mod 4 says which of ± sin(r), ± cos(r) it is
+//
+// Relative error 2^-40 (Wide) and 2^-60 (Twofold) up to |s omega| = 2^19; beyond, absolute error the
+// same, and relative too where omega is 1. Where s omega overflows, and for NaN, NaN.
+// Up to 2^19, r comes from pi/2 in parts whose products with j are exact (Cody and Waite); beyond, a lane
+// at a time, from the bits of 2/pi that matter (Payne and Hanek), so that no lane sees its neighbours.
+#pragma once
+
+#include "math/coefficients.hpp"
+#include "math/exp.hpp"
+#include "math/polynomial.hpp"
+#include "math/work.hpp"
+
+namespace mlpkern::MLPKERN_ISA {
+
+// j, mod 4, in the lowest bits of a double; r in two parts.
+struct Quadrant {
+  Vec<double> j;
+  Twofold r;
+};
+
+__extension__ typedef unsigned __int128 Turns;  // of pi/2, mod 4: two bits, then 126 behind the point
+
+// x 2/pi mod 4, to 2^-125.
+inline Turns quadrants_of(double x) {
+  std::uint64_t bits;
+  __builtin_memcpy(&bits, &x, sizeof bits);
+  const int exponent = static_cast<int>(bits >> 52 & 0x7ff) - 1075;  // |x| = m 2^exponent
+  const std::uint64_t m = (bits & 0xfffffffffffff) | 0x10000000000000;
+  // The first bit of 2/pi whose product with x is no multiple of 4, counted from the start of the table.
+  const int first = exponent - 2 + 64 * kTwoOverPiZeroWords;
+  if (first < 0 || exponent > 971) return 0;  // x is below 2^-200; infinite or NaN
+  const std::uint64_t* word = kTwoOverPi + first / 64;
+  const int shift = first % 64;
+  std::uint64_t window[3];  // 192 bits from there on
+  for (int i = 0; i < 3; ++i) {
+    window[i] = shift == 0 ? word[i] : word[i] << shift | word[i + 1] >> (64 - shift);
+  }
+  // m times the window, mod 2^192, without the lowest 64 bits.
+  const Turns low = Turns{m} * window[2], middle = Turns{m} * window[1];
+  const Turns turns = (Turns{m * window[0]} << 64) + middle + (low >> 64);
+  return bits >> 63 ? -turns : turns;
+}
+
+inline void reduce_lane(double hi, double lo, double& j, double& r_hi, double& r_lo) {
+  const Turns turns = quadrants_of(hi) + quadrants_of(lo);
+  const Turns rounded = turns + (Turns{1} << 125);
+  j = kRoundingShift + static_cast<double>(static_cast<int>(rounded >> 126));
+  Turns rest = turns << 2;  // the fraction, in units of 2^-128, as a signed number
+  const bool negative = rest >> 127;
+  if (negative) rest = -rest;
+  // 128 bits as doubles of 53 and of what is left, then times pi/2 in the vector code.
+  const int zeros = rest >> 64 ? __builtin_clzll(static_cast<std::uint64_t>(rest >> 64))
+                               : 64 + __builtin_clzll(static_cast<std::uint64_t>(rest) | 1);
+  const Turns top = zeros < 128 ? rest << zeros : rest;
+  const double upper = static_cast<double>(static_cast<std::uint64_t>(top >> 75));
+  const double lower = static_cast<double>(static_cast<std::uint64_t>(top >> 22) & 0x1fffffffffffff);
+  // 2^-(zeros + 53) and 2^-(zeros + 106)
+  const std::uint64_t scale_bits = static_cast<std::uint64_t>(1023 - 53 - zeros) << 52;
+  double scale;
+  __builtin_memcpy(&scale, &scale_bits, sizeof scale);
+  if (negative) scale = -scale;
+  r_hi = upper * scale;
+  r_lo = lower * scale * 0x1p-53;
+}
+
+MLPKERN_INLINE Quadrant reduce(Twofold x) {
+  const Vec<double> limit(0x1p19);
+  const Vec<double> shifted = x.hi * Vec<double>(kTwoOverPiTwin.hi) + Vec<double>(kRoundingShift);
+  const Vec<double> j = shifted - Vec<double>(kRoundingShift);
+  const Vec<double> exact = (x.hi - j * Vec<double>(kHalfPiParts[0]));  // no rounding up to here
+  const Twofold second = two_sum(exact, j * Vec<double>(-kHalfPiParts[1]));
+  const Twofold third = two_sum(second.hi, j * Vec<double>(-kHalfPiParts[2]));
+  const Twofold fourth = two_sum(third.hi, fma(j, Vec<double>(-kHalfPiParts[3]), x.lo));
+  Quadrant q{shifted, fast_two_sum(fourth.hi, second.lo + third.lo + fourth.lo)};
+
+  const Mask<double> large = abs(x.hi) > limit;
+  if (any(large)) {
+    Twofold fraction(0.0);
+    Vec<double> lane_j = q.j;
+    for (Index i = 0; i < Vec<double>::width; ++i) {
+      if (large.m[i] == 0) continue;
+      double a, b, c;
+      reduce_lane(x.hi.v[i], x.lo.v[i], a, b, c);
+      lane_j.v[i] = a;
+      fraction.hi.v[i] = b;
+      fraction.lo.v[i] = c;
+    }
+    const Twofold r = fraction * Twofold(kHalfPi);
+    q = {select(large, lane_j, q.j), select(large, r, q.r)};
+  }
+  // Infinity and NaN have no quadrant.
+  q.r.hi = select(abs(x.hi) <= Vec<double>(0x1.fffffffffffffp1023), q.r.hi, x.hi - x.hi);
+  return q;
+}
+
+MLPKERN_INLINE Wide sine_polynomial(Twofold r, Wide) {
+  const Vec<double> x = r.hi, z = x * x;
+  return fma(x * z, polynomial(z, kSineWide), x);
+}
+MLPKERN_INLINE Wide cosine_polynomial(Twofold r, Wide) {
+  const Vec<double> z = r.hi * r.hi;
+  return fma(z * z, polynomial(z, kCosineWide), fma(z, Vec<double>(-0.5), Vec<double>(1.0)));
+}
+MLPKERN_INLINE Twofold sine_polynomial(Twofold r, Twofold) {
+  const Twofold z = square(r);
+  return r + r * z * polynomial<fast_two_sum>(z, kSineLead, kSineTail);
+}
+MLPKERN_INLINE Twofold cosine_polynomial(Twofold r, Twofold) {
+  const Twofold z = square(r);
+  const Twofold rest = square(z) * polynomial<fast_two_sum>(z, kCosineLead, kCosineTail);
+  return (1.0 - scaled(z, Vec<double>(0.5))) + rest;
+}
+
+// sin(s omega + turn pi/2).
+template <class W>
+MLPKERN_INLINE W sine_of_product(W s, double omega, int turn) {
+  const Quadrant q = reduce(two_product(to_double(s), Vec<double>(omega)));
+  const auto quadrant = bits_of(q.j) + turn;
+  const Mask<double> odd{-(quadrant & 1)};
+  const W magnitude = select(odd, cosine_polynomial(q.r, W()), sine_polynomial(q.r, W()));
+  const Mask<double> negative{-(quadrant >> 1 & 1)};
+  return select(negative, -magnitude, magnitude);
+}
+
+}  // namespace mlpkern::MLPKERN_ISA

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// AVX2 with FMA: the contract stands in vec.hpp.
+#pragma once
+
+#include <immintrin.h>
+
+namespace mlpkern::MLPKERN_ISA {
+
+constexpr int kVectorBytes = 32;
+constexpr bool kHasFma = true;
+
+MLPKERN_INLINE __m256 fma(__m256 a, __m256 b, __m256 c) { return _mm256_fmadd_ps(a, b, c); }
+MLPKERN_INLINE __m256d fma(__m256d a, __m256d b, __m256d c) { return _mm256_fmadd_pd(a, b, c); }
+
+// All ones in lanes 0..n-1: a window of eight (four) integers that slides over ones, then zeros.
+MLPKERN_INLINE __m256i first_lanes32(Index n) {
+  alignas(32) static constexpr std::int32_t ones[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(ones + 8 - n));
+}
+MLPKERN_INLINE __m256i first_lanes64(Index n) {
+  alignas(32) static constexpr std::int64_t ones[8] = {-1, -1, -1, -1};
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(ones + 4 - n));
+}
+
+MLPKERN_INLINE __m256 load_partial(const float* p, Index n) {
+  return _mm256_maskload_ps(p, first_lanes32(n));
+}
+MLPKERN_INLINE __m256d load_partial(const double* p, Index n) {
+  return _mm256_maskload_pd(p, first_lanes64(n));
+}
+MLPKERN_INLINE void store_partial(float* p, __m256 v, Index n) {
+  _mm256_maskstore_ps(p, first_lanes32(n), v);
+}
+MLPKERN_INLINE void store_partial(double* p, __m256d v, Index n) {
+  _mm256_maskstore_pd(p, first_lanes64(n), v);
+}
+
+using HalfFloats = __m128;
+MLPKERN_INLINE __m256d widen(HalfFloats half) { return _mm256_cvtps_pd(half); }
+MLPKERN_INLINE HalfFloats narrow(__m256d v) { return _mm256_cvtpd_ps(v); }
+MLPKERN_INLINE __m128i first_half_lanes(Index n) {
+  return _mm256_castsi256_si128(first_lanes32(n));  // n <= 4
+}
+MLPKERN_INLINE HalfFloats load_half(const float* p, Index n) {
+  return _mm_maskload_ps(p, first_half_lanes(n));
+}
+MLPKERN_INLINE void store_half(float* p, HalfFloats half, Index n) {
+  _mm_maskstore_ps(p, first_half_lanes(n), half);
+}
+
+}  // namespace mlpkern::MLPKERN_ISA

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The portable baseline: vector extensions alone, no intrinsic, any machine (SSE2 on x86-64). It has no
+// fused multiply-add, so it is the one ISA whose bits differ from the others'.
+#pragma once
+
+namespace mlpkern::MLPKERN_ISA {
+
+constexpr int kVectorBytes = 16;
+constexpr bool kHasFma = false;
+
+template <class Native>
+MLPKERN_INLINE Native fma(Native a, Native b, Native c) {
+  return a * b + c;
+}
+
+}  // namespace mlpkern::MLPKERN_ISA
+
+#include "simd/partial_by_copy.hpp"
