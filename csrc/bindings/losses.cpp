@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Losses on arrays.
+#include "bindings/losses.hpp"
+
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace mlpkern::bindings {
+
+namespace {
+
+void check_labels(const std::string& who, const py::array_t<std::int64_t>& labels, Index K) {
+  for (Index i = 0; i < labels.size(); ++i) {
+    const std::int64_t label = labels.data()[i];
+    if (label < 0 || label >= K) {
+      fail_value(who + ": labels must be from 0 to K - 1 = " + std::to_string(K - 1) + "; got " +
+                 std::to_string(label) + " in row " + std::to_string(i));
+    }
+  }
+}
+
+py::array_t<double> read_weights(const std::string& who, const py::object& value, const Shape& leading) {
+  const Argument w = argument(who, "sample_weight", value);
+  if (w.array.dtype().kind() != 'f') {
+    fail_type(who + ": sample_weight must be float32 or float64; got " + dtype_name(w.array));
+  }
+  if (shape_of(w.array) != leading) {
+    fail_value(who + ": sample_weight must be " + text(leading) + ", a number a sample; got " +
+               text(shape_of(w.array)));
+  }
+  auto weights = contiguous<double>(w.array);
+  for (Index i = 0; i < weights.size(); ++i) {
+    const double weight = weights.data()[i];
+    if (!(weight >= 0) || std::isinf(weight)) {
+      fail_value(who + ": sample_weight must be finite and at least 0; got " +
+                 py::str(py::float_(weight)).cast<std::string>() + " in row " + std::to_string(i));
+    }
+  }
+  return weights;
+}
+
+}  // namespace
+
+LossObject::LossObject(const std::string& shown_name, const std::string& name,
+                       const std::vector<double>& parameters, const std::string& reduction)
+    : shown_name_(shown_name),
+      loss_{find_row(metadata().losses, metadata().loss_count, name, "loss"), fixed(parameters),
+            reduction == "mean" ? Reduction::mean : Reduction::sum} {
+  if (reduction != "mean" && reduction != "sum") {
+    fail_value(shown_name_ + ": reduction must be 'mean' or 'sum'; got '" + reduction + "'");
+  }
+}
+
+template <class T>
+void LossObject::read_targets(const std::string& who, const Shape& predictions, const py::object& y_,
+                              const py::object& weight, LossArguments<T>& into) const {
+  Shape leading = predictions;
+  leading.pop_back();
+  into.n = rows_before_last(predictions);
+  into.K = predictions.back();
+  const Argument y = argument(who, "y", y_);
+  const char kind = y.array.dtype().kind();
+  const Shape shape = shape_of(y.array);
+  const bool takes_labels = metadata().losses[loss_.index].takes_labels;
+  if (takes_labels && (kind == 'i' || kind == 'u')) {
+    if (shape != leading) {
+      fail_value(who + ": integer labels must be " + text(leading) + ", one a sample; got " + text(shape));
+    }
+    into.has_labels = true;
+    into.labels = contiguous<std::int64_t>(y.array);
+    check_labels(who, into.labels, into.K);
+  } else {
+    const Argument like = {"y_pred", py::array(py::dtype::of<T>(), Shape{0})};
+    common_dtype(who, {&like, &y});
+    if (shape != predictions) {
+      fail_value(who + ": y must have the shape of y_pred" + (takes_labels ? " or be integer labels" : "") +
+                 "; got y_pred " + text(predictions) + ", y " + text(shape));
+    }
+    into.y = contiguous<T>(y.array);
+  }
+  into.has_weight = !weight.is_none();
+  if (into.has_weight) into.weight = read_weights(who, weight, leading);
+}
+
+template <class T>
+void LossObject::check_mean(const std::string& who, const LossArguments<T>& arguments) const {
+  if (loss_.reduction != Reduction::mean) return;
+  if (arguments.n == 0) {
+    fail_value(who + ": the mean over an empty batch does not exist; got 0 samples (reduction='sum' gives 0)");
+  }
+  if (!arguments.has_weight) return;
+  const double* w = arguments.weight.data();
+  if (std::all_of(w, w + arguments.n, [](double weight) { return weight == 0; })) {
+    fail_value(who + ": the weighted mean needs a positive weight; got sample_weight all 0");
+  }
+}
+
+template <class T>
+LossArguments<T> LossObject::read(const Argument& y_pred, const py::object& y,
+                                  const py::object& weight) const {
+  LossArguments<T> arguments;
+  read_targets(shown_name_, shape_of(y_pred.array), y, weight, arguments);
+  arguments.y_pred = contiguous<T>(y_pred.array);
+  return arguments;
+}
+
+template <class T>
+void LossObject::evaluate(const LossArguments<T>& arguments, const double* factor, double* cost,
+                          T* gradient) const {
+  const Targets<T> t = arguments.targets();
+  active_isa().kernels<T>().losses[loss_.index].evaluate(arguments.y_pred.data(), t.y, t.labels, arguments.n,
+                                                         arguments.K, loss_.parameters.data(), factor, cost,
+                                                         gradient);
+}
+
+namespace {
+
+Argument predictions(const std::string& who, const py::object& value) {
+  Argument y_pred = argument(who, "y_pred", value);
+  if (y_pred.array.ndim() < 1 || y_pred.array.shape(y_pred.array.ndim() - 1) == 0) {
+    fail_value(who + ": y_pred must be (n, K) with K at least 1; got " + text(shape_of(y_pred.array)));
+  }
+  return y_pred;
+}
+
+}  // namespace
+
+double LossObject::value(const py::object& y_pred_, const py::object& y, const py::object& weight) const {
+  const Argument y_pred = predictions(shown_name_, y_pred_);
+  return for_dtype(common_dtype(shown_name_, {&y_pred}), [&](auto zero) {
+    using T = decltype(zero);
+    const auto arguments = read<T>(y_pred, y, weight);
+    check_mean(shown_name_, arguments);
+    return compute([&] {
+      std::vector<double> cost(static_cast<std::size_t>(arguments.n)), factor(cost.size());
+      evaluate<T>(arguments, nullptr, cost.data(), nullptr);
+      sample_factors(loss_.reduction, arguments.targets().weight, arguments.n, factor.data());
+      return reduced_cost(cost.data(), factor.data(), arguments.n);
+    });
+  });
+}
+
+py::array LossObject::gradient(const py::object& y_pred_, const py::object& y,
+                               const py::object& weight) const {
+  const Argument y_pred = predictions(shown_name_, y_pred_);
+  return for_dtype(common_dtype(shown_name_, {&y_pred}), [&](auto zero) -> py::array {
+    using T = decltype(zero);
+    const auto arguments = read<T>(y_pred, y, weight);
+    check_mean(shown_name_, arguments);
+    py::array_t<T> gradient(shape_of(y_pred.array));
+    T* data = gradient.mutable_data();
+    compute([&] {
+      std::vector<double> factor(static_cast<std::size_t>(arguments.n));
+      sample_factors(loss_.reduction, arguments.targets().weight, arguments.n, factor.data());
+      evaluate<T>(arguments, factor.data(), nullptr, data);
+    });
+    return gradient;
+  });
+}
+
+py::array LossObject::per_sample(const py::object& y_pred_, const py::object& y) const {
+  const Argument y_pred = predictions(shown_name_, y_pred_);
+  return for_dtype(common_dtype(shown_name_, {&y_pred}), [&](auto zero) -> py::array {
+    using T = decltype(zero);
+    const auto arguments = read<T>(y_pred, y, py::none());
+    Shape leading = shape_of(y_pred.array);
+    leading.pop_back();
+    py::array_t<T> costs(leading);
+    T* data = costs.mutable_data();
+    compute([&] {
+      std::vector<double> cost(static_cast<std::size_t>(arguments.n));
+      evaluate<T>(arguments, nullptr, cost.data(), nullptr);
+      std::transform(cost.begin(), cost.end(), data, [](double c) { return static_cast<T>(c); });
+    });
+    return costs;
+  });
+}
+
+template void LossObject::read_targets(const std::string&, const Shape&, const py::object&,
+                                       const py::object&, LossArguments<float>&) const;
+template void LossObject::read_targets(const std::string&, const Shape&, const py::object&,
+                                       const py::object&, LossArguments<double>&) const;
+template void LossObject::check_mean(const std::string&, const LossArguments<float>&) const;
+template void LossObject::check_mean(const std::string&, const LossArguments<double>&) const;
+
+void bind_losses(py::module_& m) {
+  m.def("loss_specs", [] { return specs(metadata().losses, metadata().loss_count); });
+  py::class_<LossObject>(m, "Loss")
+      .def(py::init<const std::string&, const std::string&, const std::vector<double>&, const std::string&>(),
+           py::arg("shown_name"), py::arg("name"), py::arg("parameters"), py::arg("reduction"))
+      .def("value", &LossObject::value, py::arg("y_pred"), py::arg("y"), py::arg("sample_weight"))
+      .def("gradient", &LossObject::gradient, py::arg("y_pred"), py::arg("y"), py::arg("sample_weight"))
+      .def("per_sample", &LossObject::per_sample, py::arg("y_pred"), py::arg("y"));
+}
+
+}  // namespace mlpkern::bindings

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A loss with its parameters, and the arguments that every use of a loss checks.
+#pragma once
+
+#include "bindings/specs.hpp"
+#include "network/objective.hpp"
+
+namespace mlpkern::bindings {
+
+// Predictions (n, K) or (K,), with targets and weights, checked and contiguous.
+template <class T>
+struct LossArguments {
+  py::array_t<T> y_pred;  // empty where only the targets were asked for
+  py::array_t<T> y;
+  py::array_t<std::int64_t> labels;
+  py::array_t<double> weight;
+  bool has_labels = false, has_weight = false;
+  Index n = 0, K = 0;
+
+  Targets<T> targets() const {
+    return {has_labels ? nullptr : y.data(), has_labels ? labels.data() : nullptr,
+            has_weight ? weight.data() : nullptr};
+  }
+};
+
+class LossObject {
+ public:
+  LossObject(const std::string& shown_name, const std::string& name, const std::vector<double>& parameters,
+             const std::string& reduction);
+
+  double value(const py::object& y_pred, const py::object& y, const py::object& weight) const;
+  py::array gradient(const py::object& y_pred, const py::object& y, const py::object& weight) const;
+  py::array per_sample(const py::object& y_pred, const py::object& y) const;
+
+  const Loss& loss() const { return loss_; }
+  const std::string& name() const { return shown_name_; }
+
+  // Targets for predictions of shape `leading` + (K,), in messages after `who`.
+  template <class T>
+  void read_targets(const std::string& who, const Shape& predictions, const py::object& y,
+                    const py::object& weight, LossArguments<T>& into) const;
+
+  // Raises where the mean over these samples does not exist.
+  template <class T>
+  void check_mean(const std::string& who, const LossArguments<T>& arguments) const;
+
+ private:
+  template <class T>
+  LossArguments<T> read(const Argument& y_pred, const py::object& y, const py::object& weight) const;
+  template <class T>
+  void evaluate(const LossArguments<T>& arguments, const double* factor, double* cost, T* gradient) const;
+
+  std::string shown_name_;
+  Loss loss_;
+};
+
+}  // namespace mlpkern::bindings

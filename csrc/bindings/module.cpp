@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "bindings/arrays.hpp"
+
+PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
+  using namespace mlpkern::bindings;
+  m.doc() = "The kernels of mlpkern, bound to NumPy. Use them through the package mlpkern.";
+  m.attr("__version__") = MLPKERN_VERSION;
+  bind_machine(m);
+  bind_linear(m);
+  bind_activations(m);
+  bind_losses(m);
+  bind_networks(m);
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A network as a program: values, each a matrix with one row a sample, and operations that make one value
+// from others. Value 0 is the input; the last operation makes the output. Chains and sums, however nested,
+// become such a list; a map that occurs twice is one layer that two operations use.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "dispatch/table.hpp"
+
+namespace mlpkern {
+
+struct Layer {
+  Index inputs, outputs;
+  bool bias;
+  Index parameters() const { return inputs * outputs + (bias ? outputs : 0); }
+};
+
+struct Operation {
+  enum class Kind { linear, activation, sum } kind;
+  std::vector<Index> inputs;  // values; a sum may have several
+  Index output;               // a value of its own
+  Index layer;                // linear: an index into Program::layers
+  Index activation;           // activation: an index into the table's activations
+  std::array<double, kMaxParameters> parameters;
+  // For each input: whether this operation is the first of the backward pass to write its gradient (the
+  // others add to it). Filled by mark_beginnings.
+  std::vector<bool> begins;
+};
+
+struct Program {
+  std::vector<Index> widths;  // of each value
+  std::vector<Operation> operations;
+  std::vector<Layer> layers;
+
+  void mark_beginnings() {
+    std::vector<bool> begun(widths.size(), false);
+    for (auto op = operations.rbegin(); op != operations.rend(); ++op) {
+      op->begins.clear();
+      for (const Index input : op->inputs) {
+        op->begins.push_back(!begun[static_cast<std::size_t>(input)]);
+        begun[static_cast<std::size_t>(input)] = true;
+      }
+    }
+  }
+
+  Index input_width() const { return widths.front(); }
+  Index output() const { return operations.empty() ? 0 : operations.back().output; }
+  Index output_width() const { return widths[static_cast<std::size_t>(output())]; }
+  Index parameters() const {
+    Index sum = 0;
+    for (const Layer& layer : layers) sum += layer.parameters();
+    return sum;
+  }
+  double multiply_adds() const {  // of a forward pass, one row
+    double sum = 0;
+    for (const Operation& op : operations) {
+      if (op.kind != Operation::Kind::linear) continue;
+      const Layer& layer = layers[static_cast<std::size_t>(op.layer)];
+      sum += static_cast<double>(layer.inputs) * static_cast<double>(layer.outputs);
+    }
+    return sum;
+  }
+};
+
+// Where a layer's parameters lie, or its gradients: w (inputs, outputs) row by row; b (outputs,), null
+// without a bias.
+template <class T>
+struct LayerArrays {
+  T* w;
+  T* b;
+};
+
+}  // namespace mlpkern
