@@ -1,0 +1,219 @@
+"""Losses: the cost of predictions, and its gradient by them.
+
+Sums run over the K outputs of a sample, as the mathematics has them; over the batch the cost is the
+mean or the sum of the samples' costs, as ``reduction`` says, and a gradient always belongs to the cost
+that was reported. With ``sample_weight`` a sample counts so many times: the mean divides by the sum of
+the weights, and a sample of weight 0 is left out whatever its cost.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mlpkern import _core, pairs
+
+__all__ = [
+    "LOSSES",
+    "AbsoluteError",
+    "BinaryCrossEntropy",
+    "CrossEntropy",
+    "Huber",
+    "Loss",
+    "MeanSquaredError",
+    "PoissonNLL",
+    "SquaredError",
+]
+
+
+class Loss:
+    """A cost C(y_pred, y); the parameters of each kind stand with its class.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum"}
+        How the samples' costs make one number.
+    """
+
+    _name: str  # the row of the compiled table
+    _parameters: list[float]
+
+    def __init__(self, *, reduction: str = "mean") -> None:
+        self._setup(type(self).__name__, [], reduction)
+
+    def _setup(self, name: str, parameters: list[float], reduction: str) -> None:
+        if not isinstance(reduction, str):
+            raise TypeError(
+                f"{type(self).__name__}: reduction must be a string; got {type(reduction).__name__}"
+            )
+        self._name, self._parameters, self.reduction = name, parameters, reduction
+        self._core = _core.Loss(type(self).__name__, name, parameters, reduction)
+
+    def __call__(
+        self, y_pred: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """The cost of a batch.
+
+        Parameters
+        ----------
+        y_pred : array, shape (n, K), or (K,) for one sample
+        y : array of the same shape and dtype; for CrossEntropy also integer labels, shape (n,)
+        sample_weight : array, shape (n,), optional
+
+        Returns
+        -------
+        C : float
+            Added up in float64.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If shapes or dtypes do not fit, labels are out of range, weights are negative, or the
+            mean of nothing is asked for.
+        """
+        pair = pairs.find(self, y_pred)
+        if pair is not None:
+            return pair.loss.value(pair.s, y, sample_weight)
+        return self._core.value(y_pred, y, sample_weight)
+
+    def gradient(
+        self, y_pred: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> NDArray[Any]:
+        """``dC/dy_pred`` of the cost that calling the loss reports, of the shape of y_pred."""
+        dy = self._core.gradient(y_pred, y, sample_weight)
+        pair = pairs.find(self, y_pred)
+        if pair is not None and isinstance(y_pred, np.ndarray):
+            ds = pair.loss.gradient(pair.s, y, sample_weight)
+            pairs.remember_gradient(pair, y_pred, dy, ds)
+        return dy
+
+    def per_sample(self, y_pred: ArrayLike, y: ArrayLike) -> NDArray[Any]:
+        """The samples' costs, shape (n,), in the dtype of y_pred."""
+        return self._core.per_sample(y_pred, y)
+
+    def __repr__(self) -> str:
+        inside = "".join(f"{k}={v!r}, " for k, v in self._arguments().items())
+        return f"{type(self).__name__}({inside}reduction={self.reduction!r})"
+
+    def _arguments(self) -> dict[str, Any]:
+        return {}
+
+
+class SquaredError(Loss):
+    """``sum_k (y_k - y_pred_k)^2``."""
+
+
+class MeanSquaredError(Loss):
+    """``(1/K) sum_k (y_k - y_pred_k)^2``."""
+
+
+class AbsoluteError(Loss):
+    """``sum_k |y_k - y_pred_k|``; the derivative is 0 where they are equal."""
+
+
+class Huber(Loss):
+    """``sum_k h(y_pred_k - y_k)``, h(d) = d^2/2 where |d| <= delta, else delta (|d| - delta/2).
+
+    Parameters
+    ----------
+    delta : float
+        Where the square ends, greater than 0.
+    reduction : {"mean", "sum"}
+    """
+
+    def __init__(self, delta: float = 1.0, *, reduction: str = "mean") -> None:
+        self.delta = _number("Huber", "delta", delta)
+        if self.delta <= 0:
+            raise ValueError(f"Huber: delta must be greater than 0; got {self.delta}")
+        self._setup("Huber", [self.delta], reduction)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"delta": self.delta}
+
+
+class PoissonNLL(Loss):
+    """``sum_k exp(p_k) - y_k p_k`` where p is the logarithm of the rate (``log_input``), or else
+    ``sum_k p_k - y_k log p_k``.
+    """
+
+    def __init__(self, log_input: bool = True, *, reduction: str = "mean") -> None:
+        self.log_input = bool(log_input)
+        self._setup("PoissonNLL", [float(self.log_input)], reduction)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"log_input": self.log_input}
+
+
+class BinaryCrossEntropy(Loss):
+    """``-sum_k [y_k log p_k + (1 - y_k) log(1 - p_k)]``; ``from_logits`` with p = sigmoid(y_pred)."""
+
+    def __init__(self, from_logits: bool = False, *, reduction: str = "mean") -> None:
+        self.from_logits = bool(from_logits)
+        suffix = "WithLogits" if self.from_logits else ""
+        self._setup("BinaryCrossEntropy" + suffix, [], reduction)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"from_logits": self.from_logits}
+
+
+class CrossEntropy(Loss):
+    """``-sum_k t_k log p_k``; ``from_logits`` with p = softargmax(y_pred).
+
+    Parameters
+    ----------
+    from_logits : bool
+    label_smoothing : float
+        From 0 to 1: t = (1 - label_smoothing) y + label_smoothing / K.
+    reduction : {"mean", "sum"}
+
+    Notes
+    -----
+    The targets are integer labels, shape (n,), or probabilities, shape (n, K).
+    """
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        *,
+        reduction: str = "mean",
+    ) -> None:
+        self.from_logits = bool(from_logits)
+        self.label_smoothing = _number("CrossEntropy", "label_smoothing", label_smoothing)
+        if not 0 <= self.label_smoothing <= 1:
+            raise ValueError(
+                f"CrossEntropy: label_smoothing must be from 0 to 1; got {self.label_smoothing}"
+            )
+        name = "CrossEntropyWithLogits" if self.from_logits else "CrossEntropy"
+        beta = [1.0] if self.from_logits else []
+        self._setup(name, [self.label_smoothing, *beta], reduction)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
+
+
+def _number(who: str, name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
+        raise TypeError(f"{who}: {name} must be a number; got {type(value).__name__}")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{who}: {name} must be finite; got {number}")
+    return number
+
+
+# Class by name: the list that tests, benchmarks and documentation follow.
+LOSSES: dict[str, type[Loss]] = {
+    cls.__name__: cls
+    for cls in (
+        SquaredError,
+        MeanSquaredError,
+        AbsoluteError,
+        Huber,
+        PoissonNLL,
+        BinaryCrossEntropy,
+        CrossEntropy,
+    )
+}

@@ -1,0 +1,288 @@
+"""Maps: what has a forward and a backward pass and may have parameters.
+
+Parameters lie in blocks: one array of parameters and one of gradients. A linear map begins with a
+block of its own; a composite of fresh maps lays them all in one new block and owns it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mlpkern import _core, pairs
+
+if TYPE_CHECKING:
+    from mlpkern.graph import Graph
+    from mlpkern.losses import Loss
+    from mlpkern.models import Linear
+    from mlpkern.trace import Trace
+
+
+class Block:
+    """One array of parameters and one of gradients, and the map that owns them."""
+
+    def __init__(self, size: int, dtype: np.dtype[Any], owner: Map) -> None:
+        self.parameters = np.zeros(size, dtype)
+        self.gradients = np.zeros(size, dtype)
+        self.owner = weakref.ref(owner)
+
+
+class ProgramBuilder:
+    """The list of operations of a network, as the compiled core takes it."""
+
+    def __init__(self, inputs: int) -> None:
+        self.widths = [inputs]
+        self.operations: list[_core.Operation] = []
+        self.linears: list[Linear] = []
+
+    def _add(self, kind: str, inputs: list[int], width: int, *rest: Any) -> int:
+        self.widths.append(width)
+        output = len(self.widths) - 1
+        layer, name, parameters = rest or (0, "", [])
+        self.operations.append((kind, inputs, output, layer, name, parameters))
+        return output
+
+    def linear(self, value: int, layer: Linear) -> int:
+        """``s = x w + b``."""
+        if not any(layer is other for other in self.linears):
+            self.linears.append(layer)
+        index = next(i for i, other in enumerate(self.linears) if other is layer)
+        return self._add("linear", [value], layer.outputs, index, "", [])
+
+    def activation(self, value: int, name: str, parameters: list[float]) -> int:
+        """``a = f(s)``; the identity is no operation."""
+        if name == "Identity":
+            return value
+        return self._add("activation", [value], self.widths[value], 0, name, parameters)
+
+    def sum(self, values: list[int]) -> int:
+        """The sum of values of one width."""
+        return self._add("sum", values, self.widths[values[0]])
+
+    def finish(self, output: int) -> None:
+        """Makes sure that the output is a value of its own."""
+        if not self.operations:
+            self._add("activation", [output], self.widths[output], 0, "Identity", [])
+
+
+class Compiled:
+    """A core network, and what it was compiled for."""
+
+    def __init__(
+        self, inputs: int, dtype: str, blocks: list[Block], builder: ProgramBuilder
+    ) -> None:
+        self.inputs, self.dtype, self.blocks = inputs, dtype, blocks
+        self.operations = builder.operations
+        self.latest: weakref.ref[NDArray[Any]] | None = None  # the output of the last forward pass
+        linears = builder.linears
+        self.core = _core.Network(
+            dtype=dtype,
+            widths=builder.widths,
+            operations=builder.operations,
+            layers=[(f.inputs, f.outputs, f.bias) for f in linears],
+            parameters=[(f.w, f.b) for f in linears],
+            gradients=[(f.dw, f.db) for f in linears],
+            usages=[f._usage for f in linears],
+        )
+
+
+class Map:
+    """A map x -> y. Maps are composed by :class:`Chain` and :class:`Sum`."""
+
+    _compiled: Compiled | None = None
+    _owns_block = False
+
+    # --- what a kind of map says of itself ------------------------------------------------------
+    def _emit(self, builder: ProgramBuilder, value: int) -> int:
+        """Adds this map's operations on a value to a program; the value that comes out."""
+        raise NotImplementedError
+
+    def _children(self) -> Sequence[Map]:
+        return ()
+
+    def config(self) -> dict[str, Any]:
+        """The architecture as JSON-able data; :func:`mlpkern.from_config` rebuilds it."""
+        raise NotImplementedError
+
+    def _width(self, inputs: int | None) -> int | None:
+        """The number of outputs for so many inputs, None where it is not known yet; checks them."""
+        return inputs
+
+    # --- structure ------------------------------------------------------------------------------
+    def _linears(self) -> list[Linear]:
+        """The linear maps inside, each once, in order of first use."""
+        found: list[Linear] = []
+        for child in self._children():
+            found += [f for f in child._linears() if not any(f is g for g in found)]
+        return found
+
+    def _maps(self) -> Iterable[Map]:
+        """This map and all maps inside."""
+        yield self
+        for child in self._children():
+            yield from child._maps()
+
+    @property
+    def dtype(self) -> np.dtype[Any] | None:
+        """The dtype of the parameters; None for a map without any."""
+        linears = self._linears()
+        return linears[0].w.dtype if linears else None
+
+    @property
+    def inputs(self) -> int | None:
+        """The number of inputs D; None where any number will do."""
+        return None
+
+    def copy(self) -> Map:
+        """A map like this one, with parameters of its own, equal to these."""
+        raise NotImplementedError
+
+    # --- flat arrays ----------------------------------------------------------------------------
+    def _flat(self, what: str) -> NDArray[Any]:
+        linears = self._linears()
+        if not linears:
+            return np.zeros(0, np.float32)
+        block, first = linears[0]._block, linears[0]._offset
+        offset = first
+        for f in linears:
+            if not self._owns_block or f._block is not block or f._offset != offset:
+                raise ValueError(f"{what}: {self._ownership()}")
+            offset += f._size()
+        array: NDArray[Any] = getattr(block, what)
+        return array[first:offset]
+
+    def _ownership(self) -> str:
+        belongs = ", ".join(f"{f!r} belongs to {f._block.owner()!r}" for f in self._linears())
+        return (
+            "the maps of one flat array must belong to one network, in its order; "
+            f"here {belongs}; copy() makes a map of one's own"
+        )
+
+    @property
+    def parameters(self) -> NDArray[Any]:
+        """All parameters, flat: layer by layer, w row by row, then b. The layers' arrays are views.
+
+        Raises
+        ------
+        ValueError
+            If maps inside belong to other networks; it says which.
+        """
+        return self._flat("parameters")
+
+    @property
+    def gradients(self) -> NDArray[Any]:
+        """All gradients, flat, in the order of :attr:`parameters`."""
+        return self._flat("gradients")
+
+    # --- passes ---------------------------------------------------------------------------------
+    def _core_for(self, x: ArrayLike) -> Compiled:
+        """The compiled network for inputs like x, made anew where the parameters have moved."""
+        inputs, dtype = self.inputs, self.dtype
+        if inputs is None or dtype is None:
+            array = np.asarray(x)
+            inputs = inputs or (array.shape[-1] if array.ndim else 0)
+            dtype = dtype or array.dtype
+        return self._compile(inputs, dtype)
+
+    def _compile(self, inputs: int, like: np.dtype[Any]) -> Compiled:
+        dtype = "float64" if like == np.float64 else "float32"
+        blocks = [f._block for f in self._linears()]
+        compiled = self._compiled
+        if (
+            compiled is None
+            or compiled.inputs != inputs
+            or compiled.dtype != dtype
+            or len(compiled.blocks) != len(blocks)
+            or any(a is not b for a, b in zip(compiled.blocks, blocks, strict=True))
+        ):
+            builder = ProgramBuilder(inputs)
+            builder.finish(self._emit(builder, 0))
+            compiled = self._compiled = Compiled(inputs, dtype, blocks, builder)
+        return compiled
+
+    def __call__(self, x: ArrayLike) -> NDArray[Any]:
+        """The output for x (..., D) or (D,); keeps what :meth:`backward` needs.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x has another dtype than the parameters, or another number of columns than D.
+        RuntimeError
+            If another thread's call is using the network.
+        """
+        compiled = self._core_for(x)
+        y = compiled.core.forward(x)
+        pairs.remember_output(compiled, y)
+        return y
+
+    def predict(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The output for x (..., D) or (D,); keeps nothing. Any number of threads may call it."""
+        return self._core_for(x).core.predict(x, out)
+
+    def backward(self, dy: ArrayLike, *, need_dx: bool = True) -> NDArray[Any] | None:
+        """From the cost's gradient by the output of the last call to its gradient by the input.
+
+        Adds the gradients of the parameters to what :attr:`gradients` holds.
+
+        Parameters
+        ----------
+        dy : array of the output's shape
+        need_dx : bool
+            False leaves dx out.
+
+        Returns
+        -------
+        dx : array of the input's shape, or None
+        """
+        compiled = self._compiled
+        if compiled is None:
+            raise RuntimeError(
+                "backward: the network must have been called first: net(x) keeps what backward needs"
+            )
+        ds = pairs.gradient_before_last(compiled, dy)
+        if ds is not None:
+            return compiled.core.backward(ds, need_dx, True, [])
+        return compiled.core.backward(dy, need_dx, False, [])
+
+    def zero_grad(self) -> None:
+        """Sets the gradients to zero."""
+        self._compile(self.inputs or 0, self.dtype or np.dtype(np.float32)).core.zero_grad()
+
+    # --- to look at -----------------------------------------------------------------------------
+    def freeze(self) -> Frozen:
+        """An immutable copy for serving, called like the network."""
+        return Frozen(self)
+
+    def trace(self, x: ArrayLike, y: ArrayLike, loss: Loss) -> Trace:
+        """Every intermediate and every derivative of a pass, by its name; see :class:`Trace`."""
+        from mlpkern.trace import trace
+
+        return trace(self, x, y, loss)
+
+    def graph(self) -> Graph:
+        """The computation graph: DOT text, and a picture in a notebook."""
+        from mlpkern.graph import graph
+
+        return graph(self)
+
+
+class Frozen:
+    """An immutable copy of a network: predicts, from any number of threads."""
+
+    def __init__(self, net: Map) -> None:
+        self._net = net.copy()
+        for f in self._net._linears():
+            f._block.parameters.flags.writeable = False
+
+    def __call__(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The output for x (..., D) or (D,)."""
+        return self._net.predict(x, out)
+
+    predict = __call__
+
+    def __repr__(self) -> str:
+        return f"Frozen({self._net!r})"

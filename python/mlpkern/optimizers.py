@@ -1,0 +1,263 @@
+"""Optimizers: PyTorch's formulas and arguments, one pass over parameters, gradients and states."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlpkern import _core
+from mlpkern.maps import Map
+
+__all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
+
+
+class Optimizer:
+    """Moves a network's parameters against their gradients.
+
+    Every hyperparameter is an attribute that may be set between steps: ``opt.lr = 0.01``.
+
+    Attributes
+    ----------
+    net : Map
+    steps : int
+        Steps taken so far.
+    states : dict of array
+        Of the size of ``net.parameters``: moments and such, by PyTorch's names.
+    """
+
+    _names: tuple[str, ...]  # hyperparameters in the order of the compiled table
+
+    def __init__(self, net: Map, **values: Any) -> None:
+        who = type(self).__name__
+        if not isinstance(net, Map):
+            raise TypeError(f"{who}: net must be a network; got {type(net).__name__}")
+        self._values = {name: _checked(who, name, value) for name, value in values.items()}
+        self.net = net
+        parameters, gradients = net.parameters, net.gradients
+        self.states: dict[str, NDArray[Any]] = {
+            name: np.zeros_like(parameters)
+            for name in _core.optimizer_states(who)
+            if self._uses(name)
+        }
+        self._start()
+        self._core = _core.Optimizer(
+            who,
+            self._numbers(),
+            parameters,
+            gradients,
+            [self.states.get(name) for name in _core.optimizer_states(who)],
+        )
+        self._blocks = [f._block for f in net._linears()]
+
+    def _numbers(self) -> list[float]:
+        return [float(v) for value in self._values.values() for v in np.atleast_1d(value)]
+
+    def _uses(self, state: str) -> bool:
+        return True
+
+    def _start(self) -> None:
+        """Fills the states before the first step."""
+
+    @property
+    def steps(self) -> int:
+        """Steps taken so far."""
+        return self._core.steps
+
+    def __getattr__(self, name: str) -> Any:
+        values = self.__dict__.get("_values", {})
+        if name in values:
+            return values[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__dict__.get("_values", {}):
+            if name in self._fixed:
+                raise AttributeError(
+                    f"{type(self).__name__}: {name} is fixed when the optimizer is made"
+                )
+            self._values[name] = _checked(type(self).__name__, name, value)
+            self._core.set_parameters(self._numbers())
+        else:
+            super().__setattr__(name, value)
+
+    _fixed: frozenset[str] = frozenset()  # hyperparameters that decide which states there are
+
+    def zero_grad(self) -> None:
+        """Sets the network's gradients to zero."""
+        self.net.zero_grad()
+
+    def step(self) -> None:
+        """Moves each parameter against its gradient.
+
+        Raises
+        ------
+        RuntimeError
+            If another thread's call is using the network, or its parameters have moved.
+        """
+        self._check_place("step")
+        net = self.net
+        net._compile(net.inputs or 0, self._blocks_dtype()).core.step(self._core)
+
+    def _blocks_dtype(self) -> np.dtype[Any]:
+        return self._blocks[0].parameters.dtype if self._blocks else np.dtype(np.float32)
+
+    def _check_place(self, who: str) -> None:
+        here = [f._block for f in self.net._linears()]
+        if len(here) != len(self._blocks) or any(
+            a is not b for a, b in zip(here, self._blocks, strict=True)
+        ):
+            raise RuntimeError(
+                f"{who}: the optimizer must be made after its network is complete; "
+                "the network has become part of another one since: make a new optimizer"
+            )
+
+    def __repr__(self) -> str:
+        inside = "".join(f", {k}={v!r}" for k, v in self._values.items())
+        return f"{type(self).__name__}(net{inside})"
+
+
+def _checked(who: str, name: str, value: Any) -> Any:
+    if name == "betas":
+        if not isinstance(value, tuple | list) or len(value) != 2:
+            raise TypeError(f"{who}: betas must be a pair of numbers; got {value!r}")
+        return tuple(_checked(who, f"betas[{i}]", b) for i, b in enumerate(value))
+    if name in ("nesterov", "centered"):
+        return bool(value)
+    if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
+        raise TypeError(f"{who}: {name} must be a number; got {type(value).__name__}")
+    number = float(value)
+    below_one = name.startswith("betas") or name in ("alpha", "dampening")
+    if not (math.isfinite(number) and number >= 0 and not (below_one and number > 1)):
+        rule = "from 0 to 1" if below_one else "finite and at least 0"
+        raise ValueError(f"{who}: {name} must be {rule}; got {number}")
+    if name.startswith("betas") and number == 1:
+        raise ValueError(f"{who}: {name} must be less than 1; got {number}")
+    return number
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum if asked for.
+
+    ``g += weight_decay w``; the buffer is g at first, then ``momentum buffer + (1 - dampening) g``;
+    ``w -= lr (g + momentum buffer if nesterov else buffer)``, or ``lr g`` without momentum.
+    """
+
+    _fixed = frozenset({"momentum"})
+
+    def __init__(
+        self,
+        net: Map,
+        lr: float = 0.1,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError(
+                "SGD: nesterov needs a momentum and no dampening; "
+                f"got momentum={momentum}, dampening={dampening}"
+            )
+        super().__init__(
+            net,
+            lr=lr,
+            momentum=momentum,
+            dampening=dampening,
+            nesterov=nesterov,
+            weight_decay=weight_decay,
+        )
+
+    def _uses(self, state: str) -> bool:
+        return bool(self._values["momentum"] != 0)
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, 2015), with bias correction; weight decay is added to the gradient."""
+
+    def __init__(
+        self,
+        net: Map,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(net, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019): ``w *= 1 - lr weight_decay``."""
+
+    def __init__(
+        self,
+        net: Map,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(net, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+
+class RMSprop(Optimizer):
+    """RMSprop: the gradient over the root of the running mean of its square."""
+
+    _fixed = frozenset({"momentum", "centered"})
+
+    def __init__(
+        self,
+        net: Map,
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+    ) -> None:
+        super().__init__(
+            net,
+            lr=lr,
+            alpha=alpha,
+            eps=eps,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            centered=centered,
+        )
+
+    def _uses(self, state: str) -> bool:
+        needs = {"momentum_buffer": "momentum", "grad_avg": "centered"}
+        return state not in needs or bool(self._values[needs[state]])
+
+
+class Adagrad(Optimizer):
+    """Adagrad (Duchi, Hazan and Singer, 2011): the gradient over the root of the sum of its squares."""
+
+    def __init__(
+        self,
+        net: Map,
+        lr: float = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+    ) -> None:
+        super().__init__(
+            net,
+            lr=lr,
+            lr_decay=lr_decay,
+            weight_decay=weight_decay,
+            initial_accumulator_value=initial_accumulator_value,
+            eps=eps,
+        )
+
+    def _start(self) -> None:
+        self.states["sum"][...] = self._values["initial_accumulator_value"]
+
+
+# Class by name: the list that tests and documentation follow.
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    cls.__name__: cls for cls in (SGD, Adam, AdamW, RMSprop, Adagrad)
+}
