@@ -27,31 +27,54 @@ Argument argument(const std::string& who, const char* name, const py::object& va
   }
 }
 
+namespace {
+
+[[noreturn]] void fail_dtype(const std::string& who, std::initializer_list<const Argument*> arguments) {
+  std::string names, got;
+  int count = 0;
+  for (const Argument* a : arguments) {
+    if (!a->array) continue;
+    names += (names.empty() ? "" : ", ") + std::string(a->name);
+    got += (got.empty() ? "" : ", ") + std::string(a->name) + " " + dtype_name(a->array);
+    ++count;
+  }
+  fail_type(who + ": " + names + " must be " + (count > 1 ? "all float32 or all float64" : "float32 or float64") +
+            "; got " + got + "; convert with .astype(np.float32)");
+}
+
+}  // namespace
+
 Dtype common_dtype(const std::string& who, std::initializer_list<const Argument*> arguments) {
   py::ssize_t size = 0;
-  bool fine = true;
-  std::string names, got;
   for (const Argument* a : arguments) {
     if (!a->array) continue;
     const py::ssize_t itemsize = a->array.itemsize();
-    fine = fine && a->array.dtype().kind() == 'f' && (itemsize == 4 || itemsize == 8) &&
-           (size == 0 || itemsize == size);
-    if (size == 0) size = itemsize;
-    names += (names.empty() ? "" : ", ") + std::string(a->name);
-    got += (got.empty() ? "" : ", ") + std::string(a->name) + " " + dtype_name(a->array);
-  }
-  if (!fine) {
-    const bool several = names.find(',') != std::string::npos;
-    fail_type(who + ": " + names + " must be " + (several ? "all float32 or all float64" : "float32 or float64") +
-              "; got " + got + "; convert with .astype(np.float32)");
+    const bool fine = a->array.dtype().kind() == 'f' && (itemsize == 4 || itemsize == 8);
+    if (!fine || (size != 0 && itemsize != size)) fail_dtype(who, arguments);
+    size = itemsize;
   }
   return size == 4 ? Dtype::float32 : Dtype::float64;
 }
 
 namespace {
 
-// Whether two arrays share an element. NumPy decides exactly where their extents meet.
+// The bytes from the first to past the last that an array touches; empty for an empty array.
+std::pair<std::uintptr_t, std::uintptr_t> extent(const py::array& a) {
+  auto first = reinterpret_cast<std::uintptr_t>(a.data()), last = first;
+  if (a.size() == 0) return {first, first};
+  for (py::ssize_t i = 0; i < a.ndim(); ++i) {
+    const py::ssize_t reach = (a.shape(i) - 1) * a.strides(i);
+    (reach < 0 ? first : last) += static_cast<std::uintptr_t>(reach);
+  }
+  return {first, last + static_cast<std::uintptr_t>(a.itemsize())};
+}
+
+// Whether two arrays share an element. NumPy decides exactly, where their extents meet: asking it always
+// took 3 µs a call.
 bool share_memory(const py::array& a, const py::array& b) {
+  const auto [a_first, a_end] = extent(a);
+  const auto [b_first, b_end] = extent(b);
+  if (a_end <= b_first || b_end <= a_first) return false;
   return py::module_::import("numpy").attr("shares_memory")(a, b).cast<bool>();
 }
 
@@ -68,13 +91,13 @@ py::array_t<T> output(const std::string& who, const py::object& out, const Shape
                       std::initializer_list<const Argument*> inputs,
                       std::initializer_list<const Argument*> in_place, const char* name) {
   if (out.is_none()) return py::array_t<T>(shape);
-  const std::string subject = who + ": " + name;
+  const std::string subject = who + ": " + name;  // for messages
   if (!py::isinstance<py::array>(out)) {
     fail_type(subject + " must be an array; got " +
               py::str(py::type::of(out).attr("__name__")).cast<std::string>());
   }
   const auto array = py::reinterpret_borrow<py::array>(out);
-  if (!array.dtype().equal(py::dtype::of<T>())) {
+  if (!py::isinstance<py::array_t<T>>(array)) {
     fail_type(subject + " must have dtype " + dtype_name(py::array_t<T>(0)) + "; got " + dtype_name(array));
   }
   if (shape_of(array) != shape) {

@@ -9,15 +9,22 @@
 
 namespace mlpkern::MLPKERN_ISA {
 
+// Elements in a cache line of 64 bytes.
+template <class T>
+constexpr Index kLine = 64 / static_cast<Index>(sizeof(T));
+
 // Panel by panel: the columns of `m` in groups of `Width`; element (p, j) of a group at p * Width + j.
 template <Index Width, class T>
 void pack_columns(Matrix<const T> m, T* panels) {
   for (Index first = 0; first < m.cols; first += Width, panels += m.rows * Width) {
     const Index count = m.cols - first < Width ? m.cols - first : Width;
     const T* group = m.data + first * m.col_stride;
-    if (m.row_stride == 1) {  // transposed in memory: read along it
-      for (Index j = 0; j < count; ++j) {
-        for (Index p = 0; p < m.rows; ++p) panels[p * Width + j] = group[p + j * m.col_stride];
+    if (m.row_stride == 1) {  // transposed in memory: read along it, a square of a cache line at a time
+      for (Index top = 0; top < m.rows; top += kLine<T>) {
+        const Index end = top + kLine<T> < m.rows ? top + kLine<T> : m.rows;
+        for (Index j = 0; j < count; ++j) {
+          for (Index p = top; p < end; ++p) panels[p * Width + j] = group[p + j * m.col_stride];
+        }
       }
     } else {
       for (Index p = 0; p < m.rows; ++p) {

@@ -30,8 +30,16 @@ A made_from(const double* parameters) {
 }
 
 template <class A, class T>
+constexpr bool works_in_t() {
+  if constexpr (requires { A::template works_in_t<T>; }) {
+    return A::template works_in_t<T>;
+  } else {
+    return false;
+  }
+}
+template <class A, class T>
 constexpr auto access() {
-  if constexpr (requires { A::works_in_t; }) {
+  if constexpr (works_in_t<A, T>()) {
     return Rounded<T>{};
   } else {
     return Widened<T>{};

@@ -16,7 +16,14 @@ MLPKERN_INLINE V unless_nan(V s, V constant) {
   return select(s == s, constant, s);
 }
 
-// s c with one rounding, though c is no float: the rest of c is added as a second product.
+// s c, as if rounded once though c is no float: the rest of c is added as a second product, which without
+// fma is worth less than the wider number.
+template <class T>
+constexpr bool times_is_exact = kHasFma || sizeof(T) == sizeof(double);
+template <class W>
+MLPKERN_INLINE W times(W s, double c) {
+  return s * W(c);
+}
 MLPKERN_INLINE Vec<double> times(Vec<double> s, double c) { return s * Vec<double>(c); }
 MLPKERN_INLINE Vec<float> times(Vec<float> s, double c) {
   const float upper = static_cast<float>(c);
@@ -29,6 +36,7 @@ MLPKERN_INLINE Vec<float> times(Vec<float> s, double c) {
 // f(s) = s
 struct Identity {
   static constexpr const char* name = "Identity";
+  template <class T>
   static constexpr bool works_in_t = true;
   template <class V>
   MLPKERN_INLINE V value(V s) const {
@@ -43,12 +51,13 @@ struct Identity {
 // f(s) = scale max(s, 0);  f(-0) = +0, f'(0) = 0
 struct ReLU {
   static constexpr const char* name = "ReLU";
-  static constexpr bool works_in_t = true;
+  template <class T>
+  static constexpr bool works_in_t = times_is_exact<T>;
   static constexpr ParameterSpec parameters[] = {{"scale", 1.0}};
   double scale;
   template <class V>
   MLPKERN_INLINE V value(V s) const {
-    return times(max(V(0.0), s) + V(0.0), scale);
+    return select(s > V(0.0), times(s, scale), unless_nan(s, V(0.0)));
   }
   template <class V>
   MLPKERN_INLINE V derivative(V s) const {
@@ -59,7 +68,8 @@ struct ReLU {
 // f(s) = s if s > 0 else negative_slope s;  f'(0) = negative_slope
 struct LeakyReLU {
   static constexpr const char* name = "LeakyReLU";
-  static constexpr bool works_in_t = true;
+  template <class T>
+  static constexpr bool works_in_t = times_is_exact<T>;
   static constexpr ParameterSpec parameters[] = {{"negative_slope", 0.01}};
   double negative_slope;
   template <class V>
@@ -75,6 +85,7 @@ struct LeakyReLU {
 // f(s) = min(max(s, 0), 6);  f' is 1 strictly inside
 struct ReLU6 {
   static constexpr const char* name = "ReLU6";
+  template <class T>
   static constexpr bool works_in_t = true;
   template <class V>
   MLPKERN_INLINE V value(V s) const {

@@ -98,9 +98,9 @@ struct Weights {
       const W x = load_or(e + i, left, -__builtin_inf());
       const Mask<double> is_top = x == W(top);
       tops = tops + select(is_top, Vec<double>(1.0), Vec<double>(0.0));
-      return select(is_top, W(0.0), decaying(exponent(x)).x);
+      return select(is_top, W(0.0), decaying(exponent(x)).value());
     });
-    double count = -1.0;
+    double count = -1.0 + (top - top);  // NaN where m is infinite
     for (Index j = 0; j < Vec<double>::width; ++j) count += tops.v[j];
     rest = rest + count;
   }

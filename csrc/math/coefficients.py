@@ -129,7 +129,7 @@ def main() -> None:
     constant("kSeluScaleAlpha", selu_scale * selu_alpha, "its scale times its alpha")
     constant("kSixth", mp.mpf(1) / 6, "1/6")
     constant("kThird", mp.mpf(1) / 3, "1/3")
-    constant("kTwoOverPiTwin", 2 / mp.pi, "2/pi")
+    print(f"constexpr double kTwoOverPi1 = {float(2 / mp.pi)!r};  // 2/pi")
     constant("kHalfPi", mp.pi / 2, "pi/2")
     parts("kLn2Parts", mp.log(2), [40, 53], "log 2; the first times an integer up to 2^13 is exact")
     parts("kHalfPiParts", mp.pi / 2, [33, 33, 33, 53], "pi/2; each but the last times one up to 2^20 is exact")

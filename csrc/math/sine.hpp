@@ -4,7 +4,7 @@
 //   s omega = j pi/2 + r, |r| <= pi/4;  the quadrant j mod 4 says which of ± sin(r), ± cos(r) it is
 //
 // Relative error 2^-40 (Wide) and 2^-60 (Twofold) up to |s omega| = 2^19; beyond, absolute error the
-// same, and relative too where omega is 1. Where s omega overflows, and for NaN, NaN.
+// same, and relative too where omega is 1. At infinities, and where s omega is past 2^1130, NaN.
 // Up to 2^19, r comes from pi/2 in parts whose products with j are exact (Cody and Waite); beyond, a lane
 // at a time, from the bits of 2/pi that matter (Payne and Hanek), so that no lane sees its neighbours.
 #pragma once
@@ -24,15 +24,15 @@ struct Quadrant {
 
 __extension__ typedef unsigned __int128 Turns;  // of pi/2, mod 4: two bits, then 126 behind the point
 
-// x 2/pi mod 4, to 2^-125.
-inline Turns quadrants_of(double x) {
+// x 2^extra 2/pi mod 4, to 2^-125, for 0 <= extra <= 110.
+inline Turns quadrants_of(double x, int extra) {
   std::uint64_t bits;
   __builtin_memcpy(&bits, &x, sizeof bits);
-  const int exponent = static_cast<int>(bits >> 52 & 0x7ff) - 1075;  // |x| = m 2^exponent
+  const int exponent = static_cast<int>(bits >> 52 & 0x7ff) - 1075 + extra;  // |x 2^extra| = m 2^exponent
   const std::uint64_t m = (bits & 0xfffffffffffff) | 0x10000000000000;
   // The first bit of 2/pi whose product with x is no multiple of 4, counted from the start of the table.
   const int first = exponent - 2 + 64 * kTwoOverPiZeroWords;
-  if (first < 0 || exponent > 971) return 0;  // x is below 2^-200; infinite or NaN
+  if (first < 0 || exponent - extra > 971) return 0;  // x is below 2^-200; infinite or NaN
   const std::uint64_t* word = kTwoOverPi + first / 64;
   const int shift = first % 64;
   std::uint64_t window[3];  // 192 bits from there on
@@ -45,8 +45,8 @@ inline Turns quadrants_of(double x) {
   return bits >> 63 ? -turns : turns;
 }
 
-inline void reduce_lane(double hi, double lo, double& j, double& r_hi, double& r_lo) {
-  const Turns turns = quadrants_of(hi) + quadrants_of(lo);
+inline void reduce_lane(double hi, double lo, int extra, double& j, double& r_hi, double& r_lo) {
+  const Turns turns = quadrants_of(hi, extra) + quadrants_of(lo, extra);
   const Turns rounded = turns + (Turns{1} << 125);
   j = kRoundingShift + static_cast<double>(static_cast<int>(rounded >> 126));
   Turns rest = turns << 2;  // the fraction, in units of 2^-128, as a signed number
@@ -67,33 +67,37 @@ inline void reduce_lane(double hi, double lo, double& j, double& r_hi, double& r
   r_lo = lower * scale * 0x1p-53;
 }
 
-MLPKERN_INLINE Quadrant reduce(Twofold x) {
-  const Vec<double> limit(0x1p19);
-  const Vec<double> shifted = x.hi * Vec<double>(kTwoOverPiTwin.hi) + Vec<double>(kRoundingShift);
-  const Vec<double> j = shifted - Vec<double>(kRoundingShift);
-  const Vec<double> exact = (x.hi - j * Vec<double>(kHalfPiParts[0]));  // no rounding up to here
-  const Twofold second = two_sum(exact, j * Vec<double>(-kHalfPiParts[1]));
+// The lanes of `large` in q, for s omega of any size, a lane at a time.
+inline void reduce_large(Vec<double> s, double omega, Mask<double> large, Quadrant& q) {
+  constexpr int extra = 110;  // s 2^-110 omega does not overflow where s omega does
+  const Mask<double> huge = abs(s) > Vec<double>(0x1p900);
+  const Vec<double> smaller = select(huge, s * Vec<double>(0x1p-110), s);
+  const Twofold x = two_product(smaller, Vec<double>(omega));
+  Twofold fraction(0.0);
+  for (Index i = 0; i < Vec<double>::width; ++i) {
+    if (large.m[i] == 0) continue;
+    double j, hi, lo;
+    reduce_lane(x.hi.v[i], x.lo.v[i], huge.m[i] ? extra : 0, j, hi, lo);
+    q.j.v[i] = j;
+    fraction.hi.v[i] = hi;
+    fraction.lo.v[i] = lo;
+  }
+  q.r = select(large, fraction * Twofold(kHalfPi), q.r);
+  const Mask<double> finite = abs(x.hi) <= Vec<double>(0x1.fffffffffffffp1023);
+  q.r.hi = select(large & ~finite, x.hi - x.hi, q.r.hi);  // NaN: infinity has no quadrant
+}
+
+MLPKERN_INLINE Quadrant reduce(Vec<double> s, double omega) {
+  const Twofold x = two_product(s, Vec<double>(omega));
+  const Vec<double> shift(kRoundingShift);
+  const Vec<double> shifted = fma(x.hi, Vec<double>(kTwoOverPi1), shift), j = shifted - shift;
+  const Vec<double> first = fma(j, Vec<double>(-kHalfPiParts[0]), x.hi);  // exact
+  const Twofold second = two_sum(first, j * Vec<double>(-kHalfPiParts[1]));
   const Twofold third = two_sum(second.hi, j * Vec<double>(-kHalfPiParts[2]));
   const Twofold fourth = two_sum(third.hi, fma(j, Vec<double>(-kHalfPiParts[3]), x.lo));
   Quadrant q{shifted, fast_two_sum(fourth.hi, second.lo + third.lo + fourth.lo)};
-
-  const Mask<double> large = abs(x.hi) > limit;
-  if (any(large)) {
-    Twofold fraction(0.0);
-    Vec<double> lane_j = q.j;
-    for (Index i = 0; i < Vec<double>::width; ++i) {
-      if (large.m[i] == 0) continue;
-      double a, b, c;
-      reduce_lane(x.hi.v[i], x.lo.v[i], a, b, c);
-      lane_j.v[i] = a;
-      fraction.hi.v[i] = b;
-      fraction.lo.v[i] = c;
-    }
-    const Twofold r = fraction * Twofold(kHalfPi);
-    q = {select(large, lane_j, q.j), select(large, r, q.r)};
-  }
-  // Infinity and NaN have no quadrant.
-  q.r.hi = select(abs(x.hi) <= Vec<double>(0x1.fffffffffffffp1023), q.r.hi, x.hi - x.hi);
+  const Mask<double> large = ~(abs(x.hi) <= Vec<double>(0x1p19));
+  if (any(large)) reduce_large(s, omega, large, q);
   return q;
 }
 
@@ -118,7 +122,7 @@ MLPKERN_INLINE Twofold cosine_polynomial(Twofold r, Twofold) {
 // sin(s omega + turn pi/2).
 template <class W>
 MLPKERN_INLINE W sine_of_product(W s, double omega, int turn) {
-  const Quadrant q = reduce(two_product(to_double(s), Vec<double>(omega)));
+  const Quadrant q = reduce(to_double(s), omega);
   const auto quadrant = bits_of(q.j) + turn;
   const Mask<double> odd{-(quadrant & 1)};
   const W magnitude = select(odd, cosine_polynomial(q.r, W()), sine_polynomial(q.r, W()));

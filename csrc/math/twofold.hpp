@@ -38,11 +38,12 @@ MLPKERN_INLINE Twofold fast_two_sum(Vec<double> a, Vec<double> b) {
   return {sum, b - (sum - a)};
 }
 
-// The upper 26 bits of a. Masking, unlike Veltkamp's multiplication by 2^27 + 1, cannot overflow.
+// a rounded to 26 bits, which leaves 26 for the rest. On the bits, because Veltkamp's multiplication by
+// 2^27 + 1 overflows.
 MLPKERN_INLINE Vec<double> upper_half(Vec<double> a) {
-  return from_bits<double>(bits_of(a) & ~std::int64_t{0x7ffffff});
+  return from_bits<double>((bits_of(a) + 0x4000000) & ~std::int64_t{0x7ffffff});
 }
-// a b - p, for p next to a b. Without fma from halves, of which only the last product can be rounded.
+// a b - p, for p next to a b: exact. Without fma from halves, whose products are exact (Dekker).
 MLPKERN_INLINE Vec<double> product_error(Vec<double> a, Vec<double> b, Vec<double> p) {
   if constexpr (kHasFma) {
     return fma(a, b, -p);

@@ -6,6 +6,7 @@
 
 #include "dispatch/registry.hpp"
 #include "network/pool.hpp"
+#include "network/scratch.hpp"
 
 namespace mlpkern {
 
@@ -22,24 +23,19 @@ const Kernels<T>& kernels() {
 
 }  // namespace
 
-// What one call needs besides the network: for each worker a matrix for each value, and scratch.
+// What one call needs besides the network: for each worker a matrix for each value.
 template <class T>
 struct Network<T>::Workspace {
-  struct Worker {
-    AlignedBuffer<T> scratch;
-    std::vector<AlignedBuffer<T>> values;
-  };
-  std::vector<Worker> workers;
+  std::vector<std::vector<AlignedBuffer<T>>> workers;
 
   Values<T> values(int worker, Index origin) {
     Values<T> v;
     v.origin = origin;
-    for (AlignedBuffer<T>& buffer : workers[static_cast<std::size_t>(worker)].values) {
+    for (AlignedBuffer<T>& buffer : workers[static_cast<std::size_t>(worker)]) {
       v.data.push_back(buffer.data());
     }
     return v;
   }
-  T* scratch(int worker) { return workers[static_cast<std::size_t>(worker)].scratch.data(); }
 };
 
 // A workspace for the time of a call.
@@ -83,12 +79,9 @@ std::unique_ptr<typename Network<T>::Workspace> Network<T>::take_workspace(int w
     workspace->workers.resize(static_cast<std::size_t>(workers));
   }
   for (int i = 0; i < workers; ++i) {
-    auto& worker = workspace->workers[static_cast<std::size_t>(i)];
-    worker.scratch.reserve(kernels<T>().gemm_scratch);
-    worker.values.resize(program_.widths.size());
-    for (std::size_t v = 0; v < worker.values.size(); ++v) {
-      worker.values[v].reserve(rows * program_.widths[v]);
-    }
+    auto& values = workspace->workers[static_cast<std::size_t>(i)];
+    values.resize(program_.widths.size());
+    for (std::size_t v = 0; v < values.size(); ++v) values[v].reserve(rows * program_.widths[v]);
   }
   return workspace;
 }
@@ -136,7 +129,7 @@ void Network<T>::predict(const T* x, Index n, T* y) const {
     Values<T> v = workspace->values(worker, first);
     v.data.front() = const_cast<T*>(x) + first * program_.input_width();  // value 0 is only read
     v.data[at(last)] = y + first * program_.output_width();
-    passes.forward(parameters_, v, first, count, workspace->scratch(worker));
+    passes.forward(parameters_, v, first, count, thread_scratch<T>());
   });
 }
 
@@ -161,13 +154,12 @@ void Network<T>::forward(const T* x, Index n, T* y) {
   const Passes<T> passes(program_, kernels<T>());
   const Index rows = tile_rows();
   const int crew = workers(n);
-  Lease workspace(*this, crew, 0);
   Values<T> v = kept_values();
-  parallel_for(ceil_div(n, rows), crew, [&](Index tile, int worker) {
+  parallel_for(ceil_div(n, rows), crew, [&](Index tile, int) {
     const Index first = tile * rows, count = std::min(rows, n - first);
     std::copy_n(x + first * program_.input_width(), count * program_.input_width(),
                 v.data.front() + first * program_.input_width());
-    passes.forward(parameters_, v, first, count, workspace->scratch(worker));
+    passes.forward(parameters_, v, first, count, thread_scratch<T>());
     std::copy_n(v.data[at(program_.output())] + first * program_.output_width(),
                 count * program_.output_width(), y + first * program_.output_width());
   });
@@ -224,7 +216,7 @@ void Network<T>::descend_in_chunks(Index n, std::size_t operations, T* dx, const
     const Index chunk_end = std::min(n, (chunk + 1) * rows);
     if (chunks > 1) std::fill_n(chunk_memory_.data() + chunk * size, size, T(0));
     const Arrays target = chunks > 1 ? chunk_gradients(chunk) : gradients;
-    T* scratch = workspace->scratch(worker);
+    T* scratch = thread_scratch<T>();
     for (Index first = chunk * rows; first < chunk_end; first += tile) {
       const Index count = std::min(tile, chunk_end - first);
       Values<T> d = workspace->values(worker, first);
@@ -246,26 +238,25 @@ void Network<T>::descend_in_layers(Index n, std::size_t operations, T* dx, const
   const int crew = workers(n);
   const Index tile = std::min(tile_rows(), rounded_up(ceil_div(n, crew), 6));
   const Index tiles = ceil_div(n, tile);
-  Lease workspace(*this, crew, 0);
-  Lease gradients_of_values(*this, 1, n);
-  Values<T> d = gradients_of_values->values(0, 0);
+  Lease workspace(*this, 1, n);
+  Values<T> d = workspace->values(0, 0);
   const Values<T> v = kept_values();
   const typename Passes<T>::Backward pass = {parameters_, gradients, v, d, dx != nullptr};
-  parallel_for(tiles, crew, [&](Index i, int worker) {
-    prepare(d, i * tile, std::min(tile, n - i * tile), workspace->scratch(worker));
+  parallel_for(tiles, crew, [&](Index i, int) {
+    prepare(d, i * tile, std::min(tile, n - i * tile), thread_scratch<T>());
   });
   for (std::size_t k = operations; k-- > 0;) {
     const Operation& op = program_.operations[k];
     if (op.kind == Operation::Kind::linear) {
       const Index inputs = program_.widths[at(op.inputs.front())];
       const Index block = std::min<Index>(96, rounded_up(ceil_div(inputs, crew), 6));
-      parallel_for(ceil_div(inputs, block), crew, [&](Index i, int worker) {
+      parallel_for(ceil_div(inputs, block), crew, [&](Index i, int) {
         passes.backward_parameters(op, pass, 0, n, i * block, std::min(block, inputs - i * block),
-                                   workspace->scratch(worker));
+                                   thread_scratch<T>());
       });
     }
-    parallel_for(tiles, crew, [&](Index i, int worker) {
-      passes.backward_inputs(op, pass, i * tile, std::min(tile, n - i * tile), workspace->scratch(worker));
+    parallel_for(tiles, crew, [&](Index i, int) {
+      passes.backward_inputs(op, pass, i * tile, std::min(tile, n - i * tile), thread_scratch<T>());
     });
   }
   if (dx != nullptr) std::copy_n(d.data.front(), n * program_.input_width(), dx);

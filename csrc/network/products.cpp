@@ -2,36 +2,42 @@
 #include "network/products.hpp"
 
 #include <algorithm>
-#include <vector>
 
-#include "base/aligned.hpp"
 #include "dispatch/registry.hpp"
 #include "network/pool.hpp"
+#include "network/scratch.hpp"
 
 namespace mlpkern {
 
 namespace {
 
+// Rows of c that one item computes: the fewer items, the less often b is packed; at least four items a
+// worker, so that they end together; at most a billion multiply-adds an item, so that Ctrl-C comes through.
+Index rows_an_item(Index rows, double work, int crew) {
+  constexpr Index kFewest = 96;
+  constexpr double kMostWork = 1e9;
+  const Index items = std::max<Index>(crew == 1 ? 1 : 4 * crew, static_cast<Index>(work / kMostWork) + 1);
+  return std::max(kFewest, (rows + items - 1) / items);
+}
+
 // c = start + a b by blocks of rows, or of columns where rows are few. The chains of the elements are the
 // same whoever computes them.
 template <class T>
 void product(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start, const T* bias) {
-  constexpr Index kRows = 192, kCols = 512;
+  constexpr Index kCols = 512;
   const auto& kernels = active_isa().kernels<T>();
   const double work =
-      static_cast<double>(c.rows) * static_cast<double>(c.cols) * static_cast<double>(std::max<Index>(a.cols, 1));
+      static_cast<double>(c.rows) * static_cast<double>(c.cols) * static_cast<double>(a.cols);
   const int crew = workers_for(work);
-  const Index row_blocks = std::max<Index>(1, (c.rows + kRows - 1) / kRows);
-  const Index col_blocks =
-      row_blocks >= crew ? 1 : std::max<Index>(1, (c.cols + kCols - 1) / kCols);
-  std::vector<AlignedBuffer<T>> scratch(static_cast<std::size_t>(crew));
-  for (auto& buffer : scratch) buffer.reserve(kernels.gemm_scratch);
-  parallel_for(row_blocks * col_blocks, crew, [&](Index block, int worker) {
-    const Index i = block / col_blocks * kRows, j = block % col_blocks * kCols;
-    const Index m = std::min(kRows, c.rows - i);
+  const Index rows = rows_an_item(c.rows, work, crew);
+  const Index row_blocks = (c.rows + rows - 1) / rows;
+  const Index col_blocks = row_blocks >= crew ? 1 : (c.cols + kCols - 1) / kCols;
+  parallel_for(row_blocks * col_blocks, crew, [&](Index block, int) {
+    const Index i = block / col_blocks * rows, j = block % col_blocks * kCols;
+    const Index m = std::min(rows, c.rows - i);
     const Index n = col_blocks == 1 ? c.cols : std::min(kCols, c.cols - j);
     kernels.gemm(rows_of(a, i, m), cols_of(b, j, n), cols_of(rows_of(c, i, m), j, n), start,
-                 bias == nullptr ? nullptr : bias + j, scratch[static_cast<std::size_t>(worker)].data());
+                 bias == nullptr ? nullptr : bias + j, thread_scratch<T>());
   });
 }
 
