@@ -71,7 +71,7 @@ class Activation {
       const T* in = sc.data();
       T* data = a.mutable_data();
       compute([&] {
-        const auto kernel = choose(active_isa().kernels<T>().activations[index_]);
+        const auto kernel = choose(active_kernels<T>().activations[index_]);
         by_blocks_of_rows(rows, cols, [&](Index first, Index count) {
           kernel(in + first * cols, data + first * cols, by_rows_ ? count : 1, by_rows_ ? cols : count,
                  parameters_.data());
@@ -99,7 +99,7 @@ class Activation {
       const T *in = sc.data(), *by = vc.data();
       T* data = a.mutable_data();
       compute([&] {
-        const auto kernel = choose(active_isa().kernels<T>().activations[index_]);
+        const auto kernel = choose(active_kernels<T>().activations[index_]);
         by_blocks_of_rows(rows, cols, [&](Index first, Index count) {
           const Index at = first * cols;
           kernel(in + at, by + at, data + at, by_rows_ ? count : 1, by_rows_ ? cols : count,

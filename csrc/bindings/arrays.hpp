@@ -96,6 +96,7 @@ void bind_machine(py::module_& m);
 void bind_linear(py::module_& m);
 void bind_activations(py::module_& m);
 void bind_losses(py::module_& m);
+void bind_optimizers(py::module_& m);
 void bind_networks(py::module_& m);
 
 }  // namespace mlpkern::bindings

@@ -118,7 +118,7 @@ py::object logsumexp_array(const py::object& e_, double beta) {
     py::array_t<T> m(shape);
     const T* in = ec.data();
     T* data = m.mutable_data();
-    compute([&] { active_isa().kernels<T>().logsumexp(in, data, rows, cols, beta); });
+    compute([&] { active_kernels<T>().logsumexp(in, data, rows, cols, beta); });
     return shape.empty() ? py::object(m[py::tuple()]) : py::object(m);
   });
 }

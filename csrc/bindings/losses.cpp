@@ -110,7 +110,7 @@ template <class T>
 void LossObject::evaluate(const LossArguments<T>& arguments, const double* factor, double* cost,
                           T* gradient) const {
   const Targets<T> t = arguments.targets();
-  active_isa().kernels<T>().losses[loss_.index].evaluate(arguments.y_pred.data(), t.y, t.labels, arguments.n,
+  active_kernels<T>().losses[loss_.index].evaluate(arguments.y_pred.data(), t.y, t.labels, arguments.n,
                                                          arguments.K, loss_.parameters.data(), factor, cost,
                                                          gradient);
 }

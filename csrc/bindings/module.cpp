@@ -9,5 +9,6 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   bind_linear(m);
   bind_activations(m);
   bind_losses(m);
+  bind_optimizers(m);
   bind_networks(m);
 }

@@ -1,123 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Networks and optimizers, and who may use a network when.
+// Networks: predict, forward, backward, steps and epochs.
 #include <pybind11/stl.h>
 
-#include <atomic>
 #include <chrono>
 #include <memory>
-#include <optional>
 
 #include "bindings/losses.hpp"
+#include "bindings/optimizers.hpp"
+#include "bindings/usage.hpp"
 #include "network/network.hpp"
-#include "network/optimizer.hpp"
 #include "network/pool.hpp"
 
 namespace mlpkern::bindings {
 
 namespace {
-
-// Who uses a map's parameters: any number of readers, or one call that changes them.
-class Usage {
- public:
-  bool try_share() {
-    int users = users_.load();
-    do {
-      if (users < 0) return false;
-    } while (!users_.compare_exchange_weak(users, users + 1));
-    return true;
-  }
-  void unshare() { --users_; }
-  bool try_own() {
-    int none = 0;
-    return users_.compare_exchange_strong(none, -1);
-  }
-  void disown() { users_ = 0; }
-
- private:
-  std::atomic<int> users_{0};
-};
-
-using Usages = std::vector<std::shared_ptr<Usage>>;
-
-// All usages, or none and a RuntimeError.
-class Use {
- public:
-  Use(const Usages& usages, bool alone, const std::string& who) : usages_(usages), alone_(alone) {
-    for (; held_ < usages.size(); ++held_) {
-      Usage& usage = *usages[held_];
-      if (alone ? usage.try_own() : usage.try_share()) continue;
-      release();
-      throw std::runtime_error(who + (alone ? ": the network must not be in use; another thread's call runs"
-                                            : ": the network must not be in training; another thread trains it"));
-    }
-  }
-  ~Use() { release(); }
-  Use(const Use&) = delete;
-  Use& operator=(const Use&) = delete;
-
- private:
-  void release() {
-    while (held_ > 0) alone_ ? usages_[--held_]->disown() : usages_[--held_]->unshare();
-  }
-  const Usages& usages_;
-  bool alone_;
-  std::size_t held_ = 0;
-};
-
-class OptimizerObject {
- public:
-  OptimizerObject(const std::string& name, std::vector<double> parameters, py::array w, py::array g,
-                  const std::vector<py::object>& states)
-      : name_(name), w_(std::move(w)), g_(std::move(g)) {
-    const Index index = find_row(metadata().optimizers, metadata().optimizer_count, name, "optimizer");
-    for (const py::object& state : states) {
-      states_.push_back(state.is_none() ? py::array() : state.cast<py::array>());
-    }
-    if (w_.itemsize() == 4) {
-      float_ = make<float>(index, parameters);
-    } else {
-      double_ = make<double>(index, parameters);
-    }
-  }
-
-  template <class T>
-  void update() {
-    auto& optimizer = get<T>();
-    optimizer.update(static_cast<T*>(w_.mutable_data()), static_cast<const T*>(g_.data()), w_.size());
-  }
-
-
-  void set_parameters(const std::vector<double>& parameters) {
-    (w_.itemsize() == 4 ? float_->parameters : double_->parameters) = fixed(parameters);
-  }
-  std::int64_t steps() const { return w_.itemsize() == 4 ? float_->step : double_->step; }
-  void set_steps(std::int64_t steps) { (w_.itemsize() == 4 ? float_->step : double_->step) = steps; }
-  const std::string& name() const { return name_; }
-
- private:
-  template <class T>
-  Optimizer<T> make(Index index, const std::vector<double>& parameters) {
-    Optimizer<T> optimizer{index, fixed(parameters), {}};
-    for (std::size_t i = 0; i < states_.size(); ++i) {
-      optimizer.states[i] = states_[i].size() == 0 ? nullptr : static_cast<T*>(states_[i].mutable_data());
-    }
-    return optimizer;
-  }
-  template <class T>
-  Optimizer<T>& get() {
-    if constexpr (sizeof(T) == 4) {
-      return *float_;
-    } else {
-      return *double_;
-    }
-  }
-
-  std::string name_;
-  py::array w_, g_;
-  std::vector<py::array> states_;
-  std::optional<Optimizer<float>> float_;
-  std::optional<Optimizer<double>> double_;
-};
 
 // An operation as Python describes it: (kind, inputs, output, layer or activation's name, parameters).
 using OperationTuple =
@@ -387,23 +283,6 @@ std::unique_ptr<NetworkObject> make_network(const std::string& dtype, const std:
 
 void bind_networks(py::module_& m) {
   py::class_<Usage, std::shared_ptr<Usage>>(m, "Usage").def(py::init<>());
-
-  m.def("optimizer_specs", [] { return specs(metadata().optimizers, metadata().optimizer_count); });
-  m.def("optimizer_states", [](const std::string& name) {
-    const auto& table = metadata();
-    const auto& row = table.optimizers[find_row(table.optimizers, table.optimizer_count, name, "optimizer")];
-    std::vector<std::string> names;
-    for (const char* state : row.states) {
-      if (state != nullptr) names.emplace_back(state);
-    }
-    return names;
-  });
-  py::class_<OptimizerObject>(m, "Optimizer")
-      .def(py::init<const std::string&, std::vector<double>, py::array, py::array,
-                    const std::vector<py::object>&>(),
-           py::arg("name"), py::arg("parameters"), py::arg("w"), py::arg("g"), py::arg("states"))
-      .def("set_parameters", &OptimizerObject::set_parameters, py::arg("parameters"))
-      .def_property("steps", &OptimizerObject::steps, &OptimizerObject::set_steps);
 
   py::class_<NetworkObject>(m, "Network")
       .def(py::init(&make_network), py::arg("dtype"), py::arg("widths"), py::arg("operations"),

@@ -14,7 +14,7 @@ namespace mlpkern::bindings {
 
 using Parameters = std::array<double, kMaxParameters>;
 
-inline const Kernels<float>& metadata() { return active_isa().kernels<float>(); }
+inline const Kernels<float>& metadata() { return active_kernels<float>(); }
 
 template <class Row>
 Index find_row(const Row* rows, Index count, const std::string& name, const char* kind) {

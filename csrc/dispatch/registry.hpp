@@ -32,6 +32,11 @@ const std::vector<Isa>& isas();
 // Throws std::invalid_argument, which lists the choices, where it names another.
 const Isa& active_isa();
 
+template <class T>
+const Kernels<T>& active_kernels() {
+  return active_isa().kernels<T>();
+}
+
 // Chooses by name; throws like active_isa. Not while other threads compute.
 void set_active_isa(const std::string& name);
 

@@ -8,15 +8,13 @@
 // chunks, or, where there is one, tiles and blocks of dw, whose chains over the rows are the same.
 #pragma once
 
-#include <memory>
-#include <mutex>
-#include <string>
 #include <vector>
 
 #include "base/aligned.hpp"
 #include "network/objective.hpp"
 #include "network/passes.hpp"
 #include "network/program.hpp"
+#include "network/workspace.hpp"
 
 namespace mlpkern {
 
@@ -35,7 +33,6 @@ class Network {
   using Arrays = std::vector<LayerArrays<T>>;
 
   Network(Program program, Arrays parameters);
-  ~Network();
 
   const Program& program() const { return program_; }
   Index kept_rows() const { return kept_rows_; }
@@ -62,8 +59,7 @@ class Network {
   std::size_t pair_with_loss(Loss& loss) const;
 
  private:
-  struct Workspace;
-  class Lease;
+  using Lease = typename IdleWorkspaces<T>::Lease;
 
   Index tile_rows() const;
   Index chunk_rows(Index n) const;
@@ -83,9 +79,6 @@ class Network {
   void fold_chunks(Index chunks, const Arrays& gradients);
   Arrays chunk_gradients(Index chunk) const;
 
-  std::unique_ptr<Workspace> take_workspace(int workers, Index rows) const;
-  void give_back(std::unique_ptr<Workspace> workspace) const;
-
   Program program_;
   Arrays parameters_;
 
@@ -97,8 +90,7 @@ class Network {
   AlignedBuffer<std::int64_t> labels_;
   AlignedBuffer<double> weights_;
 
-  mutable std::mutex idle_mutex_;
-  mutable std::vector<std::unique_ptr<Workspace>> idle_;
+  mutable IdleWorkspaces<T> idle_;
 };
 
 }  // namespace mlpkern

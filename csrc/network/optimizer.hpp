@@ -22,7 +22,7 @@ struct Optimizer {
   void update(T* w, const T* g, Index n) {
     constexpr Index kBlock = 1 << 15;
     const Uninterrupted whole_step;
-    const auto& kernel = active_isa().kernels<T>().optimizers[index];
+    const auto& kernel = active_kernels<T>().optimizers[index];
     const std::int64_t next = step + 1;
     parallel_for((n + kBlock - 1) / kBlock, workers_for(4.0 * static_cast<double>(n)),
                  [&](Index block, int) {

@@ -25,7 +25,7 @@ Index rows_an_item(Index rows, double work, int crew) {
 template <class T>
 void product(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start, const T* bias) {
   constexpr Index kCols = 512;
-  const auto& kernels = active_isa().kernels<T>();
+  const auto& kernels = active_kernels<T>();
   const double work =
       static_cast<double>(c.rows) * static_cast<double>(c.cols) * static_cast<double>(a.cols);
   const int crew = workers_for(work);
@@ -57,7 +57,7 @@ void linear_backward(Matrix<const T> ds, Matrix<const T> x, Matrix<const T> w, T
   }
   if (db != nullptr) {
     if (start == Start::zero) std::fill_n(db, w.cols, T(0));
-    active_isa().kernels<T>().add_column_sums(ds, db);
+    active_kernels<T>().add_column_sums(ds, db);
   }
 }
 

@@ -12,7 +12,7 @@ namespace mlpkern {
 template <class T>
 T* thread_scratch() {
   thread_local AlignedBuffer<T> buffer;
-  buffer.reserve(active_isa().kernels<T>().gemm_scratch);
+  buffer.reserve(active_kernels<T>().gemm_scratch);
   return buffer.data();
 }
 

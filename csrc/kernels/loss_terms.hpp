@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the losses share. Terms are computed in Work<T> (double for float, pairs of doubles for double);
+// those of C are rounded to double and added up in double, those of the gradient are multiplied by the
+// factor and then rounded to T once. NaN propagates, infinity too; nothing is clamped. 0 log 0 = 0.
+// The callers check ranges (labels, beta > 0, delta > 0).
+#pragma once
+
+#include <cstdint>
+
+#include "dispatch/table.hpp"
+#include "kernels/reductions.hpp"
+#include "math/exp.hpp"
+#include "math/log.hpp"
+#include "math/log1p.hpp"
+#include "math/work.hpp"
+#include "simd/vec.hpp"
+
+namespace mlpkern::MLPKERN_ISA {
+
+// What one prediction adds to C, and dC/dp.
+template <class W>
+struct Terms {
+  W cost, gradient;
+};
+
+// factor d: exactly 0 for an ignored row (factor 0), even where d is infinite or NaN.
+template <class W>
+MLPKERN_INLINE W weighted(W factor, W d) {
+  const W zero(0.0);
+  return select(factor == zero, zero, factor * d);
+}
+
+// exp to both ends of double's range. Wide's own ends at ±700, far beyond float's range; but costs are
+// doubles, and that of a certain prediction, exp(-infinity), is 0 and not 1e-304.
+MLPKERN_INLINE Wide full_exp(Wide x) { return square(exp(x * Wide(0.5))); }
+MLPKERN_INLINE Twofold full_exp(Twofold x) { return exp(x); }
+
+struct TargetsOnly {  // neither parameters nor labels
+  static constexpr ParameterSpec parameters[kMaxParameters] = {};
+  static constexpr bool takes_labels = false;
+};
+
+// The cost of a row without columns: an empty sum.
+inline void no_columns(Index rows, double* cost) {
+  for (Index i = 0; cost != nullptr && i < rows; ++i) cost[i] = 0;
+}
+
+}  // namespace mlpkern::MLPKERN_ISA
