@@ -1,0 +1,142 @@
+"""Predict with a model that `mlpkern train` saved.
+
+DATA is what `train` takes, with or without targets: a CSV file with the columns
+that the model was trained on, an NPZ file with x, or a folder of IDX files.
+Where a source has a test part, that part is predicted; where it has targets,
+the quality is reported.
+"""
+
+import argparse
+import csv
+import io
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlpkern.datasets import Scaling, Table, read_inputs
+from mlpkern.persistence import load_with_metadata, write_whole
+
+from .common import add_threads, threads, to_json
+from .train import r2
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--model", required=True, metavar="FILE.npz", help="the model to use")
+    parser.add_argument("--data", required=True, metavar="PATH", help="what to predict from")
+    parser.add_argument(
+        "--output", metavar="FILE.csv", help="where to write (default: the terminal)"
+    )
+    parser.add_argument(
+        "--proba", action="store_true", help="add a column for each class's probability"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON object; without --output, it holds the predictions",
+    )
+    add_threads(parser)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What `train` left in the model's file about inputs and outputs."""
+
+    classes: tuple[str, ...] | None
+    columns: tuple[str, ...]
+    target: str
+    scaling: Scaling
+    target_scaling: Scaling
+
+    @classmethod
+    def from_metadata(cls, metadata: dict[str, Any], path: str) -> "Recipe":
+        """Return the recipe; ValueError where the file has none, or a wrong one."""
+        if "task" not in metadata:
+            raise ValueError(
+                f"{path} was not saved by mlpkern train: it says nothing about its data"
+            )
+        classes, columns = metadata.get("classes"), metadata.get("columns")
+        lists = (columns, [] if classes is None else classes)
+        if not all(isinstance(x, list) and all(isinstance(i, str) for i in x) for x in lists):
+            raise ValueError(f"{path}: classes and columns must be lists of text")
+        return cls(
+            None if classes is None else tuple(classes),
+            tuple(columns or ()),
+            str(metadata.get("target")),
+            Scaling.from_json(metadata.get("scaling") or {}),
+            Scaling.from_json(metadata.get("target_scaling") or {"shift": 0.0, "scale": 1.0}),
+        )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Predict, write, report."""
+    net, metadata = load_with_metadata(args.model)
+    recipe = Recipe.from_metadata(metadata, args.model)
+    table = read_inputs(args.data, recipe.columns, recipe.target)
+    inputs = table.x.shape[1]
+    if inputs != metadata.get("inputs"):
+        raise ValueError(
+            f"the model takes {metadata.get('inputs')} inputs, and {args.data} has {inputs}"
+        )
+    x = recipe.scaling.apply(table.x).astype(net.parameters.dtype, copy=False)
+    with threads(args.threads):
+        y_pred = net.predict(x)
+    if recipe.classes is None:
+        y_pred = recipe.target_scaling.invert(y_pred)
+    elif y_pred.shape[1] != len(recipe.classes):
+        raise ValueError(
+            f"{args.model} has {y_pred.shape[1]} outputs and names {len(recipe.classes)} classes"
+        )
+    elif args.proba and not np.isfinite(y_pred).all():
+        raise ValueError("the probabilities are not finite")
+    header, rows = _rows(y_pred, recipe, args.proba)
+    result = {"rows": len(y_pred), "output": args.output, **_quality(y_pred, table, recipe)}
+    if args.output:
+        write_whole(args.output, lambda file: file.write(_csv(header, rows).encode()))
+    if args.json:
+        if not args.output:
+            result |= {"columns": header, "predictions": rows}
+        print(to_json(result))
+    elif args.output:
+        print(", ".join(f"{name} {value}" for name, value in result.items() if value is not None))
+    else:
+        sys.stdout.write(_csv(header, rows))
+
+
+def _rows(y_pred: NDArray[Any], recipe: Recipe, proba: bool) -> tuple[list[str], list[list[Any]]]:
+    """Return the names of the columns and the predictions, a list a row."""
+    if recipe.classes is None:
+        outputs = y_pred.shape[1]
+        names = [recipe.target] if outputs == 1 else [f"{recipe.target}{k}" for k in range(outputs)]
+        return names, y_pred.tolist()
+    labels = [recipe.classes[k] for k in np.argmax(y_pred, axis=1)]
+    if not proba:
+        return [recipe.target], [[label] for label in labels]
+    rows = [[label, *p] for label, p in zip(labels, y_pred.tolist(), strict=True)]
+    return [recipe.target, *(f"p({name})" for name in recipe.classes)], rows
+
+
+def _csv(header: list[str], rows: list[list[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
+
+
+def _quality(y_pred: NDArray[Any], table: Table, recipe: Recipe) -> dict[str, Any]:
+    """Return accuracy or R² where the data has targets of the model's kind, else nothing."""
+    y = table.y
+    if y is None:
+        return {}
+    if recipe.classes is not None:
+        if y.ndim != 1:
+            return {}
+        whole = y.dtype.kind == "f" and np.equal(y, np.round(y)).all()
+        names = np.char.strip((y.astype(np.int64) if whole else y).astype(str))
+        found = np.array(recipe.classes)[np.argmax(y_pred, axis=1)]
+        return {"accuracy": float(np.mean(names == found))}
+    if y.dtype.kind not in "fiub" or y.reshape(len(y), -1).shape != y_pred.shape:
+        return {}
+    return {"r2": r2(y_pred, y.reshape(len(y), -1))}

@@ -1,0 +1,256 @@
+"""Train a classifier or a regressor on a file of data, and save it.
+
+DATA is a CSV file whose first line names the columns; an NPZ file with x and y,
+or with x_train, y_train, x_test and y_test; or a folder with the four IDX files
+that MNIST comes in, gzipped or not. Where it has no test part, some rows are
+held out, and nothing but the reported quality is computed from them.
+"""
+
+import argparse
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import mlpkern as mk
+from mlpkern.datasets import Dataset, Scaling, prepare, read_table
+from mlpkern.persistence import save
+
+from .common import (
+    UsageError,
+    activation,
+    add_threads,
+    can_show_progress,
+    fraction,
+    positive,
+    positive_float,
+    seed,
+    threads,
+    to_json,
+    widths,
+)
+
+_OPTIMIZERS = {
+    "sgd": mk.SGD,
+    "adam": mk.Adam,
+    "adamw": mk.AdamW,
+    "rmsprop": mk.RMSprop,
+    "adagrad": mk.Adagrad,
+}
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    data = parser.add_argument_group("data")
+    data.add_argument("--data", required=True, metavar="PATH", help="file or folder to learn from")
+    data.add_argument(
+        "--task",
+        choices=("auto", "classification", "regression"),
+        default="auto",
+        help="what to learn; auto takes text, and whole numbers of few different values, "
+        "for classes (default: %(default)s)",
+    )
+    data.add_argument(
+        "--target", metavar="COLUMN", help="the column of a CSV file to predict (default: the last)"
+    )
+    data.add_argument(
+        "--test-fraction",
+        type=fraction,
+        default=0.2,
+        metavar="F",
+        help="rows to hold out where the data has no test part (default: %(default)s)",
+    )
+    network = parser.add_argument_group("network and training")
+    network.add_argument(
+        "--hidden",
+        type=lambda text: () if text == "none" else widths(",")(text),
+        default=(128,),
+        metavar="N[,N...]",
+        help="widths of the hidden layers, or none (default: 128)",
+    )
+    network.add_argument(
+        "--activation", type=activation, default="relu", metavar="NAME", help="default: %(default)s"
+    )
+    network.add_argument(
+        "--epochs", type=positive, default=10, metavar="N", help="default: %(default)s"
+    )
+    network.add_argument(
+        "--batch-size", type=positive, default=128, metavar="N", help="default: %(default)s"
+    )
+    network.add_argument(
+        "--optimizer", choices=tuple(_OPTIMIZERS), default="adam", help="default: %(default)s"
+    )
+    network.add_argument(
+        "--lr", type=positive_float, metavar="LR", help="learning rate (default: the optimizer's)"
+    )
+    network.add_argument(
+        "--early-stopping",
+        type=positive,
+        metavar="PATIENCE",
+        help="hold out a tenth of the training rows, stop once their loss has not fallen for "
+        "PATIENCE epochs, and keep the best parameters",
+    )
+    network.add_argument("--seed", type=seed, default=0, metavar="N", help="default: %(default)s")
+    add_threads(network)
+    output = parser.add_argument_group("output")
+    output.add_argument("--save", metavar="FILE.npz", help="where to save the model")
+    output.add_argument(
+        "--json", action="store_true", help="print one JSON object; the report goes to stderr"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train, report, save."""
+    report = sys.stderr if args.json else sys.stdout
+    table = read_table(args.data, args.target)
+    data = prepare(table, args.task, args.test_fraction, args.seed)
+    net, loss, y_train, target_scaling = _network(data, args)
+    optimizer = _OPTIMIZERS[args.optimizer](net, **({} if args.lr is None else {"lr": args.lr}))
+    shape = "-".join(str(width) for width in (data.x_train.shape[1], *args.hidden, _outputs(data)))
+    learned = f"{len(data.classes)} classes" if data.classes else f"target {data.target}"
+    print(
+        f"data      {len(data.x_train)} training rows, {len(data.x_test)} test rows, "
+        f"{data.x_train.shape[1]} inputs, {learned}\n"
+        f"network   {shape}, {args.activation!r}, {net.parameters.size} parameters",
+        file=report,
+        flush=True,
+    )
+    with threads(args.threads):
+        history = _fit(net, loss, optimizer, data.x_train, y_train, args)
+        result = _quality(net, data, target_scaling)
+        count = mk.get_num_threads()
+    epochs, seconds = len(history["loss"]), history.seconds
+    print(
+        f"training  {epochs} epochs in {seconds:.2f} s, {count} threads, {mk.isa()}, "
+        f"loss {history['loss'][-1]:.4g}\n" + _quality_line(result, data),
+        file=report,
+    )
+    result |= {
+        "task": data.task,
+        "seconds": seconds,
+        "epochs": epochs,
+        "loss": history["loss"][-1],
+        "network": shape,
+        "parameters": int(net.parameters.size),
+        "train_rows": len(data.x_train),
+        "test_rows": len(data.x_test),
+        "threads": count,
+        "isa": mk.isa(),
+        "saved": args.save,
+    }
+    if args.save:
+        save(args.save, net, _metadata(data, target_scaling, result, history))
+        print(f"saved     {args.save}", file=report)
+    if args.json:
+        report.flush()
+        print(to_json(result))
+
+
+def _outputs(data: Dataset) -> int:
+    return len(data.classes) if data.classes else int(data.y_train.shape[1])
+
+
+def _network(
+    data: Dataset, args: argparse.Namespace
+) -> tuple[Any, Any, NDArray[Any], Scaling | None]:
+    """Return the network, its loss, the training targets, and how these were scaled."""
+    sizes = [data.x_train.shape[1], *args.hidden, _outputs(data)]
+    output = "softargmax" if data.classes else "identity"
+    net = mk.MLP(sizes, hidden=args.activation, output=output, dtype=np.float32, seed=args.seed)
+    if data.classes:
+        return net, mk.CrossEntropy(), data.y_train, None
+    scaling = Scaling.standard(data.y_train)
+    return net, mk.MeanSquaredError(), scaling.apply(data.y_train), scaling
+
+
+def _fit(
+    net: Any, loss: Any, optimizer: Any, x: NDArray[Any], y: NDArray[Any], args: argparse.Namespace
+) -> Any:
+    """Return the history of the training; RuntimeError where the loss left the numbers."""
+    callbacks: list[Any] = [lambda history: not np.isfinite(history["loss"][-1])]
+    if not can_show_progress():
+        callbacks.append(lambda history: _say(history, args))
+    validation = None
+    if args.early_stopping:
+        order = np.random.default_rng(args.seed).permutation(len(x))
+        count = len(x) // 10
+        if count == 0:
+            raise UsageError(f"--early-stopping needs 10 training rows or more, not {len(x)}")
+        held_out, rest = np.sort(order[:count]), np.sort(order[count:])
+        validation = (x[held_out], y[held_out])
+        x, y = x[rest], y[rest]
+        callbacks.append(mk.EarlyStopping(patience=args.early_stopping, restore_best=True))
+    history = mk.fit(
+        net,
+        x,
+        y,
+        loss=loss,
+        optimizer=optimizer,
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        seed=args.seed,
+        validation=validation,
+        callbacks=callbacks,
+        progress=can_show_progress(),
+    )
+    if not np.isfinite(history["loss"]).all():
+        raise RuntimeError(
+            f"the loss of epoch {len(history['loss'])} is {history['loss'][-1]}: "
+            f"training diverged, and a smaller --lr may help"
+        )
+    return history
+
+
+def _say(history: Any, args: argparse.Namespace) -> None:
+    """Print a line for ten or so of the epochs."""
+    epoch = len(history["loss"])
+    if epoch % max(args.epochs // 10, 1) == 0:
+        losses = ", ".join(f"{name} {values[-1]:.4g}" for name, values in history.items())
+        report = sys.stderr if args.json else sys.stdout
+        print(f"epoch     {epoch} of {args.epochs}: {losses}", file=report, flush=True)
+
+
+def _quality(net: Any, data: Dataset, target_scaling: Scaling | None) -> dict[str, Any]:
+    """Return the quality on the held-out rows: accuracy, or R²."""
+    y_pred = net.predict(data.x_test)
+    if target_scaling is None:
+        correct = int(np.sum(np.argmax(y_pred, axis=1) == data.y_test))
+        return {"test_accuracy": correct / len(y_pred), "test_correct": correct}
+    return {"test_r2": r2(target_scaling.invert(y_pred), data.y_test)}
+
+
+def r2(y_pred: NDArray[Any], y: NDArray[Any]) -> float | None:
+    """Return the coefficient of determination, the mean over the outputs; None for constant y."""
+    total = np.sum((y - y.mean(axis=0)) ** 2, axis=0)
+    if (total == 0).any():
+        return None
+    return float(np.mean(1 - np.sum((y - y_pred) ** 2, axis=0) / total))
+
+
+def _quality_line(result: dict[str, Any], data: Dataset) -> str:
+    rows = len(data.x_test)
+    if data.classes:
+        accuracy = f"{100 * result['test_accuracy']:.2f} %"
+        return f"quality   test accuracy {accuracy}, {result['test_correct']} of {rows}"
+    if result["test_r2"] is None:
+        return "quality   test R² is not defined: the held-out targets are all the same"
+    return f"quality   test R² {result['test_r2']:.4f} on {rows} rows"
+
+
+def _metadata(
+    data: Dataset, target_scaling: Scaling | None, result: dict[str, Any], history: Any
+) -> dict[str, Any]:
+    """Return what `predict` needs beside the network, and how it was trained."""
+    return {
+        "task": data.task,
+        "inputs": data.x_train.shape[1],
+        "columns": data.columns,
+        "target": data.target,
+        "classes": data.classes,
+        "scaling": data.scaling.to_json(),
+        "target_scaling": target_scaling.to_json() if target_scaling else None,
+        "history": {name: list(values) for name, values in history.items()},
+        "result": result,
+        "mlpkern": mk.__version__,
+    }

@@ -1,0 +1,490 @@
+"""The command line: what it prints, its exit codes and the text of its errors."""
+
+import csv
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import mlpkern as mk
+from mlpkern.cli import bench, common, demo, main, numpy_ops, numpy_peer, train
+from mlpkern.cli.cases import Case
+from mlpkern.persistence import load_with_metadata
+
+COMMANDS = ["demo", "train", "predict", "bench", "plot", "info"]
+
+
+def last_json(text):
+    """The last line of an output, as a program would read it: strictly."""
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(text.splitlines()[-1], parse_constant=refuse)
+
+
+@pytest.fixture
+def flowers(tmp_path):
+    """A CSV file: three classes by name, two columns that tell them apart."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "flowers.csv"
+    with path.open("w") as file:
+        file.write("length,width,kind\n")
+        for i in range(150):
+            x = rng.normal((10 * (i % 3), 500), (1, 100))
+            file.write(f"{x[0]},{x[1]},{('rose', 'lily', 'iris')[i % 3]}\n")
+    return path
+
+
+@pytest.fixture
+def line(tmp_path):
+    """A CSV file with a number to predict, y = 3 a - 2 b + 100."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "line.csv"
+    with path.open("w") as file:
+        file.write("a,y,b\n")
+        for a, b in rng.normal(size=(200, 2)):
+            file.write(f"{a},{3 * a - 2 * b + 100},{b}\n")
+    return path
+
+
+# --- usage -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[], *([name] for name in COMMANDS), *(["plot", x] for x in ("activations", "graph", "loss"))],
+    ids=" ".join,
+)
+def test_help_fits_80_columns(capsys, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(" ".join(["usage: mlpkern", *command]))
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"mlpkern {mk.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ("", "required: COMMAND"),
+        ("fly", "invalid choice: 'fly'"),
+        ("train", "required: --data"),
+        ("train --data x --epochs 0", "must be a whole number of 1 or more, not '0'"),
+        ("train --data x --epochs two", "must be a whole number of 1 or more, not 'two'"),
+        ("train --data x --seed -1", "must be a whole number of 0 or more, not '-1'"),
+        ("train --data x --lr 0", "must be a number above 0, not '0'"),
+        ("train --data x --lr nan", "must be a number above 0, not 'nan'"),
+        ("train --data x --test-fraction 1", "must be a number between 0 and 1, not '1'"),
+        ("train --data x --hidden 4,x", "must be widths such as 64,32, not '4,x'"),
+        ("train --data x --activation rely", "'rely'"),
+        ("train --data x --optimizer sdg", "invalid choice: 'sdg'"),
+        ("train --data x --task sort", "invalid choice: 'sort'"),
+        ("predict --data x", "required: --model"),
+        ("bench --sizes 4", "--sizes needs two widths or more, as 4-16-2, not 4"),
+        ("bench --sizes 4-x", "must be widths such as 64-32, not '4-x'"),
+        ("plot", "required: WHAT"),
+        ("plot graph --out x.svg", "one of the arguments --model --sizes is required"),
+        ("plot graph --sizes 4 --out x.svg", "--sizes needs two widths or more, as 64-128-10"),
+        ("plot graph --sizes 4-2 --out x.png", "must end in .svg or .dot, not 'x.png'"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(capsys, arguments, text):
+    assert main(arguments.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert text in captured.err.splitlines()[-1]
+
+
+def test_a_failure_is_one_line_and_exit_code_1(capsys, tmp_path):
+    assert main(["train", "--data", str(tmp_path / "none.csv")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    path = tmp_path / "none.csv"
+    assert captured.err == f"mlpkern train: error: {path}: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (ValueError("two\nlines"), 1, "mlpkern info: error: two lines\n"),
+        (RuntimeError(), 1, "mlpkern info: error: RuntimeError\n"),
+        (MemoryError(), 1, "mlpkern info: error: out of memory\n"),
+        (OSError("odd"), 1, "mlpkern info: error: odd\n"),
+        (
+            OSError(28, "No space left on device"),
+            1,
+            "mlpkern info: error: No space left on device\n",
+        ),
+        (common.UsageError("no"), 2, "mlpkern info: error: no\n"),
+        (KeyboardInterrupt(), 130, "mlpkern info: interrupted\n"),
+    ],
+)
+def test_how_errors_end(capsys, monkeypatch, error, code, text):
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr("mlpkern.cli.info.machine", fail)
+    assert main(["info"]) == code
+    assert capsys.readouterr().err == text
+
+
+def test_python_m_mlpkern():
+    command = [sys.executable, "-m", "mlpkern", "info", "--json"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    facts = last_json(result.stdout)
+    assert facts["mlpkern"] == mk.__version__
+    assert facts["isa"] in facts["isas"]
+    assert facts["threads"] >= 1
+    assert result.stderr == ""
+
+
+def test_a_reader_that_leaves_early_is_no_failure_to_tell():
+    command = f"'{sys.executable}' -m mlpkern info | true"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert "Traceback" not in result.stderr
+
+
+def test_info(capsys):
+    assert main(["info"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(rf"^mlpkern +{re.escape(mk.__version__)}$", text, re.MULTILINE)
+    assert re.search(rf"^numpy +{re.escape(np.__version__)}$", text, re.MULTILINE)
+
+
+# --- train and predict -------------------------------------------------------------------------
+
+
+def test_a_classifier_from_csv_to_predictions(capsys, tmp_path, flowers):
+    model, output = str(tmp_path / "model.npz"), tmp_path / "predictions.csv"
+    arguments = ["train", "--data", str(flowers), "--epochs", "30", "--lr", "0.01"]
+    assert main([*arguments, "--batch-size", "16", "--save", model, "--json"]) == 0
+    captured = capsys.readouterr()
+    result = last_json(captured.out)
+    assert result["test_accuracy"] == 1
+    assert result["task"] == "classification"
+    assert result["seconds"] > 0
+    assert (result["epochs"], result["network"]) == (30, "2-128-3")
+    assert (result["train_rows"], result["test_rows"]) == (120, 30)
+    assert result["saved"] == model
+    assert len(captured.out.splitlines()) == 1
+    assert "quality   test accuracy 100.00 %, 30 of 30" in captured.err
+
+    assert main(["predict", "--model", model, "--data", str(flowers), "--output", str(output)]) == 0
+    assert capsys.readouterr().out == f"rows 150, output {output}, accuracy 1.0\n"
+    with output.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["kind"] for row in rows[:3]] == ["rose", "lily", "iris"]
+
+    unlabelled = tmp_path / "unlabelled.csv"
+    unlabelled.write_text("width,more,length\n500,1,20\n")
+    arguments = ["predict", "--model", model, "--data", str(unlabelled), "--proba"]
+    assert main(arguments) == 0
+    header, row = capsys.readouterr().out.splitlines()
+    assert header == "kind,p(iris),p(lily),p(rose)"
+    label, *p = row.split(",")
+    assert label == "iris"
+    np.testing.assert_allclose(sum(map(float, p)), 1, rtol=1e-6)
+    assert main([*arguments, "--json"]) == 0
+    result = last_json(capsys.readouterr().out)
+    assert result["columns"] == header.split(",")
+    assert result["predictions"][0][0] == "iris"
+    assert "accuracy" not in result
+
+
+def test_a_regressor_from_csv_to_predictions(capsys, tmp_path, line):
+    model = str(tmp_path / "model.npz")
+    arguments = ["train", "--data", str(line), "--target", "y", "--epochs", "60", "--lr", "0.01"]
+    assert (
+        main([*arguments, "--batch-size", "16", "--hidden", "none", "--save", model, "--json"]) == 0
+    )
+    result = last_json(capsys.readouterr().out)
+    assert result["test_r2"] > 0.99
+    assert result["task"] == "regression"
+    assert result["network"] == "2-1"
+
+    new = tmp_path / "new.csv"
+    new.write_text("b,a\n1,2\n")
+    assert main(["predict", "--model", model, "--data", str(new)]) == 0
+    header, value = capsys.readouterr().out.splitlines()
+    assert header == "y"
+    assert abs(float(value) - 104) < 1
+    assert main(["predict", "--model", model, "--data", str(line), "--json"]) == 0
+    assert last_json(capsys.readouterr().out)["r2"] > 0.99
+
+
+def test_several_outputs(capsys, tmp_path):
+    x = np.random.default_rng(0).normal(size=(100, 3))
+    np.savez(tmp_path / "data.npz", x=x, y=x[:, :2] * [1, 50] + 7)
+    model = str(tmp_path / "model.npz")
+    arguments = ["train", "--data", str(tmp_path / "data.npz"), "--epochs", "100", "--lr", "0.1"]
+    assert main([*arguments, "--hidden", "none", "--save", model, "--json"]) == 0
+    assert last_json(capsys.readouterr().out)["test_r2"] > 0.95
+    assert main(["predict", "--model", model, "--data", str(tmp_path / "data.npz")]) == 0
+    assert capsys.readouterr().out.startswith("y0,y1\n")
+
+
+def test_every_optimizer_and_early_stopping(capsys, tmp_path, flowers):
+    for optimizer in ("sgd", "adam", "adamw", "rmsprop", "adagrad"):
+        arguments = ["train", "--data", str(flowers), "--optimizer", optimizer, "--epochs", "200"]
+        arguments += ["--lr", "0.05", "--early-stopping", "3", "--hidden", "8,8", "--json"]
+        assert main([*arguments, "--activation", "tanh", "--seed", "1", "--threads", "1"]) == 0
+        result = last_json(capsys.readouterr().out)
+        assert result["test_accuracy"] > 0.9
+        assert (result["network"], result["threads"]) == ("2-8-8-3", 1)
+
+
+def test_the_same_seed_gives_the_same_model(tmp_path, capsys, flowers):
+    def parameters(seed):
+        path = tmp_path / "model.npz"
+        arguments = ["train", "--data", str(flowers), "--epochs", "2", "--seed", seed]
+        assert main([*arguments, "--save", str(path)]) == 0
+        return mk.load(path).parameters.tobytes()
+
+    assert parameters("3") == parameters("3") != parameters("4")
+    assert "saved     " in capsys.readouterr().out
+
+
+def test_what_train_leaves_in_the_file(tmp_path, flowers):
+    path = tmp_path / "model.npz"
+    assert main(["train", "--data", str(flowers), "--epochs", "2", "--save", str(path)]) == 0
+    net, metadata = load_with_metadata(path)
+    assert net.layers[0].inputs == 2
+    assert metadata["classes"] == ["iris", "lily", "rose"]
+    assert metadata["columns"] == ["length", "width"]
+    assert len(metadata["history"]["loss"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ("--target none", "there is no column 'none'; the columns are length, width, kind"),
+        ("--task regression", "a regression needs numbers as targets, not "),
+        ("--save /nowhere/model.npz --epochs 1", "No such file or directory"),
+        ("--target length --optimizer sgd --lr 1e30", "training diverged, and a smaller --lr"),
+    ],
+)
+def test_failures_of_train(capsys, flowers, arguments, text):
+    if "target length" in arguments:
+        flowers.write_text("a,length\n" + "".join(f"{i},{i / 7}\n" for i in range(50)))
+    assert main(["train", "--data", str(flowers), *arguments.split()]) == 1
+    assert text in capsys.readouterr().err
+
+
+def test_early_stopping_needs_rows(capsys, tmp_path):
+    (tmp_path / "few.csv").write_text("a,y\n" + "1,x\n2,z\n" * 4)
+    assert main(["train", "--data", str(tmp_path / "few.csv"), "--early-stopping", "2"]) == 2
+    assert "--early-stopping needs 10 training rows or more, not 6" in capsys.readouterr().err
+
+
+def test_r2_of_constant_targets_is_not_defined(capsys, tmp_path):
+    np.savez(
+        tmp_path / "data.npz",
+        x_train=np.ones((5, 1)),
+        y_train=np.arange(5) / 2,
+        x_test=np.ones((2, 1)),
+        y_test=np.ones(2) / 2,
+    )
+    arguments = ["train", "--data", str(tmp_path / "data.npz"), "--epochs", "1"]
+    assert main([*arguments, "--json"]) == 0
+    assert last_json(capsys.readouterr().out)["test_r2"] is None
+    assert main(arguments) == 0
+    assert (
+        "test R² is not defined: the held-out targets are all the same" in capsys.readouterr().out
+    )
+
+
+def test_r2():
+    y = np.array([[1.0], [2.0], [3.0]])
+    assert train.r2(y, y) == 1
+    assert train.r2(np.full((3, 1), 2.0), y) == 0
+    assert train.r2(y, np.ones((3, 1))) is None
+
+
+def test_failures_of_predict(capsys, tmp_path, flowers):
+    model = tmp_path / "model.npz"
+    mk.save(model, mk.MLP([2, 2]))
+    arguments = ["predict", "--model", str(model), "--data", str(flowers)]
+
+    def message():
+        assert main(arguments) == 1
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert len(captured.err.splitlines()) == 1
+        return captured.err
+
+    assert "was not saved by mlpkern train: it says nothing about its data" in message()
+    good = {"task": "classification", "inputs": 2, "columns": ["length", "width"], "target": "kind"}
+    good |= {"classes": ["a", "b"], "scaling": {"shift": 0, "scale": 1}}
+    for change, text in (
+        ({"classes": [1, 2]}, "classes and columns must be lists of text"),
+        ({"columns": ["length"]}, "the model takes 2 inputs, and"),
+        ({"columns": ["depth"]}, "line 1: there is no column 'depth'"),
+        ({"classes": ["a", "b", "c"]}, "has 2 outputs and names 3 classes"),
+        ({"scaling": {}}, "a scaling must have a shift and a scale"),
+    ):
+        mk.save(model, mk.MLP([2, 2]), good | change)
+        assert text in message()
+    net = mk.MLP([2, 2], output="softargmax")
+    net.parameters[...] = np.nan
+    mk.save(model, net, good)
+    arguments.append("--proba")
+    assert "the probabilities are not finite" in message()
+    model.write_bytes(b"PK\x03\x04")
+    assert "is not a model that can be read" in message()
+
+
+def test_mnist(capsys, mnist):
+    arguments = ["--hidden", "128", "--activation", "relu", "--epochs", "10", "--batch-size", "128"]
+    assert main(["train", "--data", str(mnist), *arguments, "--json"]) == 0
+    result = last_json(capsys.readouterr().out)
+    assert result["test_accuracy"] >= 0.975
+    assert (result["network"], result["test_rows"]) == ("784-128-10", 10000)
+
+
+# --- demo --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("network", demo.NETWORKS, ids=lambda network: network.name)
+def test_each_of_the_five_networks_reads_digits(network):
+    result = demo.train(network, demo.Digits.load())
+    assert result.accuracy >= 0.96
+    assert len(result.history["loss"]) == len(result.history["val_loss"]) == demo.EPOCHS
+    assert result.seconds > 0
+    assert result.numpy_seconds > 0
+
+
+@pytest.mark.parametrize("network", demo.NETWORKS, ids=lambda network: network.name)
+def test_numpys_part_takes_the_same_steps(network):
+    """The costs of the first steps agree; the tolerance is float32's rounding, 5 steps deep."""
+    digits = demo.Digits.load()
+    y, _ = digits.targets(network)
+    sizes = [64, 32, 10]
+    net = mk.MLP(sizes, hidden=network.hidden, output=network.output)
+    optimizer = mk.Adam(net, lr=demo.LR)
+    peer = numpy_peer.Network(sizes, *network.peer, net.parameters, 100, demo.LR)
+    x = digits.x[:100]
+    np.testing.assert_allclose(peer.forward(x)[0][-1], net.predict(x), rtol=0, atol=1e-5)
+    for start in range(0, 500, 100):
+        rows = slice(start, start + 100)
+        ours = mk.train_step(net, network.loss, optimizer, digits.x[rows], y[rows])
+        theirs = peer.step(digits.x[rows], y[rows])
+        assert abs(ours - theirs) < 1e-4 * ours
+    np.testing.assert_allclose(
+        peer.evaluate(x, y[:100]), network.loss(net.predict(x), y[:100]), rtol=1e-4
+    )
+
+
+def test_demo(capsys, tmp_path):
+    assert main(["demo", "--epochs", "2", "--no-plots", "--out", str(tmp_path / "none")]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    for network in demo.NETWORKS:
+        assert re.search(rf"^{network.name} +\d\d\.\d % ", text, re.MULTILINE)
+    assert not (tmp_path / "none").exists()
+
+
+def test_demo_draws(capsys, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+    monkeypatch.setattr("mlpkern.plots._every_activation", lambda: [mk.Tanh()])  # all take seconds
+    assert main(["demo", "--epochs", "1", "--out", str(tmp_path / "new")]) == 0
+    names = {"graph.svg", "graph.dot", "loss.png", "activations.png", "digits.png"}
+    assert {path.name for path in (tmp_path / "new").iterdir()} == names
+    assert "graph.svg" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_demo_without_matplotlib(capsys, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(["demo", "--epochs", "1", "--out", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "pictures need matplotlib: pip install 'mlpkern[demo]'" in lines
+    assert {path.name for path in tmp_path.iterdir()} == {"graph.svg", "graph.dot"}
+
+
+# --- bench -------------------------------------------------------------------------------------
+
+
+def test_bench(capsys, tmp_path):
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+    arguments = ["bench", "--quick", "--sizes", "4-8-2", "--batches", "1", "33"]
+    files = ["--json", str(tmp_path / "b.json"), "--picture", str(tmp_path / "b.png")]
+    assert main(arguments + files) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    result = json.loads((tmp_path / "b.json").read_text())
+    assert result["machine"]["isa"] == mk.isa()
+    groups = {row["group"] for row in result["rows"]}
+    assert groups == {"linear", "activation", "loss", "optimizer", "step"}
+    for row in result["rows"]:
+        assert 0 < row["ratio"]["q1"] <= row["ratio"]["median"] <= row["ratio"]["q3"]
+        assert re.search(rf"^{re.escape(row['name'])} ", text, re.MULTILINE)
+    assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_bench_with_threads_runs_in_a_process_that_has_them(capfd):
+    arguments = ["bench", "--quick", "--sizes", "4-8-2", "--batches", "1", "--only", "step"]
+    assert main([*arguments, "--threads", "1", "--json", "-"]) == 0
+    captured = capfd.readouterr()
+    assert last_json(captured.out)["machine"]["threads"] == 1
+    assert "1 threads)" in captured.err
+
+
+def test_bench_tells_of_a_process_that_failed(capfd, tmp_path):
+    arguments = ["bench", "--quick", "--sizes", "4-2", "--batches", "1", "--only", "step"]
+    assert main([*arguments, "--threads", "1", "--json", str(tmp_path / "no" / "b.json")]) == 1
+    assert "the measurement with 1 threads ended with exit code 1" in capfd.readouterr().err
+
+
+def test_bench_refuses_results_that_differ():
+    ours, theirs = np.ones(3), np.array([1, 1, 1.001])
+    with pytest.raises(RuntimeError, match=r"wrong: mlpkern and NumPy differ by 1\.0e-03"):
+        bench._compare(Case("", "wrong", lambda: ours, lambda: theirs))
+    with pytest.raises(RuntimeError, match="differ by nan"):
+        bench._compare(Case("", "wrong", lambda: ours * np.nan, lambda: theirs))
+    bench._compare(Case("", "right", lambda: (ours, ours), lambda: (ours, ours)))
+
+
+@pytest.mark.parametrize("name", numpy_ops.ACTIVATIONS)
+def test_numpys_activations_are_the_oracles(name):
+    """Within 1e-5 of the values' scale, ten times less than `bench` allows."""
+    s = np.linspace(-9, 9, 1001, dtype=np.float32)
+    oracle = mk.reference.activation(name)
+    value, derivative = numpy_ops.ACTIVATIONS[name]
+    for theirs, right in ((value(s), oracle(s)), (derivative(s), oracle.derivative(s))):
+        assert theirs.dtype == np.float32
+        np.testing.assert_allclose(theirs, right, rtol=1e-5, atol=1e-5)
+
+
+# --- what the commands share -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1.234, "1.23 s"), (0.0999, "99.9 ms"), (1e-3, "1 ms"), (4.56e-6, "4.56 µs"), (7e-9, "7 ns")],
+)
+def test_durations(seconds, text):
+    assert common.duration(seconds) == text
+
+
+def test_threads_are_put_back():
+    before = mk.get_num_threads()
+    with common.threads(1):
+        assert mk.get_num_threads() == 1
+    with common.threads(None):
+        assert mk.get_num_threads() == before
+
+
+def test_no_bar_without_a_terminal(monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert common.can_show_progress() == (importlib.util.find_spec("tqdm") is not None)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
+    assert not common.can_show_progress()
