@@ -54,6 +54,8 @@ class NetworkObject {
   virtual py::array forward(const py::object& x) = 0;
   virtual py::object backward(const py::object& dy, bool need_dx, bool before_last,
                               const std::vector<ArrayPair>& gradients) = 0;
+  virtual double value(const LossObject& loss, const py::object& x, const py::object& y,
+                       const py::object& weight) const = 0;
   virtual double value_and_gradient(const LossObject& loss, const py::object& x, const py::object& y,
                                     const py::object& weight, const std::vector<ArrayPair>& gradients) = 0;
   virtual double train(const std::string& who, const LossObject& loss, OptimizerObject& optimizer,
@@ -131,6 +133,15 @@ class NetworkOf final : public NetworkObject {
     const std::size_t operations = program().operations.size() - (before_last ? 1 : 0);
     compute([&] { network_.backward(in, operations, data, target); });
     return need_dx ? py::object(dx) : py::object(py::none());
+  }
+
+  double value(const LossObject& loss, const py::object& x, const py::object& y,
+               const py::object& weight) const override {
+    const Samples samples = read_samples("value", loss, x, y, weight);
+    const Use use(usages_, false, "value");
+    return compute([&] {
+      return network_.value(samples.x.data(), samples.targets.targets(), samples.targets.n, loss.loss());
+    });
   }
 
   double value_and_gradient(const LossObject& loss, const py::object& x, const py::object& y,
@@ -291,6 +302,7 @@ void bind_networks(py::module_& m) {
       .def("forward", &NetworkObject::forward, py::arg("x"))
       .def("backward", &NetworkObject::backward, py::arg("dy"), py::arg("need_dx"), py::arg("before_last"),
            py::arg("gradients"))
+      .def("value", &NetworkObject::value, py::arg("loss"), py::arg("x"), py::arg("y"), py::arg("sample_weight"))
       .def("value_and_gradient", &NetworkObject::value_and_gradient, py::arg("loss"), py::arg("x"),
            py::arg("y"), py::arg("sample_weight"), py::arg("gradients"))
       .def("train", &NetworkObject::train, py::arg("who"), py::arg("loss"), py::arg("optimizer"), py::arg("x"),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The table's rows of activations: the elementwise list, then those by rows.
-#include "isa/parts.hpp"
 #include "kernels/activations.hpp"
+
+#include "isa/parts.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/softargmax.hpp"
 
@@ -69,11 +70,9 @@ struct Elementwise {
       }
     });
   }
-  static void derivative_from_output(const T* a, T* out, Index rows, Index cols,
-                                     const double* parameters) {
+  static void derivative_from_output(const T* a, T* out, Index rows, Index cols, const double* parameters) {
     const A f = made_from<A>(parameters);
-    map_elements<Access>(a, out, rows * cols,
-                         [&](auto x) { return f.derivative_from_output(x); });
+    map_elements<Access>(a, out, rows * cols, [&](auto x) { return f.derivative_from_output(x); });
   }
 
   // The Jacobian is diagonal: jvp and vjp are one product.
@@ -125,8 +124,8 @@ ActivationKernels<T> rowwise_row() {
 
 template <class T, class... Elementwise_>
 const auto& table_of(List<Elementwise_...>) {
-  static const ActivationKernels<T> table[] = {
-      elementwise_row<Elementwise_, T>()..., rowwise_row<Softargmax, T>(), rowwise_row<LogSoftargmax, T>()};
+  static const ActivationKernels<T> table[] = {elementwise_row<Elementwise_, T>()...,
+                                               rowwise_row<Softargmax, T>(), rowwise_row<LogSoftargmax, T>()};
   return table;
 }
 

@@ -12,6 +12,7 @@
 // passes through zero, 2 units in the last place of 1 there. NaN gives NaN; at ±infinity the limit.
 #pragma once
 
+#include "kernels/activations_exponential.hpp"
 #include "kernels/activations_piecewise.hpp"
 #include "kernels/activations_sigmoid.hpp"
 #include "kernels/activations_smooth.hpp"
@@ -21,9 +22,8 @@ namespace mlpkern::MLPKERN_ISA {
 template <class... Types>
 struct List {};
 
-using Activations =
-    List<Identity, ReLU, LeakyReLU, ReLU6, ELU, SELU, CELU, GELU, GELUTanh, Sigmoid, LogSigmoid, Tanh,
-         Softplus, Softsign, SiLU, Mish, Hardsigmoid, Hardswish, Hardtanh, Tanhshrink, Softshrink,
-         Hardshrink, Squareplus, Sine, Gaussian, Exp>;
+using Activations = List<Identity, ReLU, LeakyReLU, ReLU6, ELU, SELU, CELU, GELU, GELUTanh, Sigmoid,
+                         LogSigmoid, Tanh, Softplus, Softsign, SiLU, Mish, Hardsigmoid, Hardswish, Hardtanh,
+                         Tanhshrink, Softshrink, Hardshrink, Squareplus, Sine, Gaussian, Exp>;
 
 }  // namespace mlpkern::MLPKERN_ISA

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Activations made of straight or quadratic pieces: value, derivative and second derivative of one
 // element. At a kink the derivative is the one that PyTorch's autograd returns; a struct without a second
-// derivative is made of straight pieces, and has 0. NaN gives NaN. What a member takes and returns is explained in activations.hpp.
+// derivative is made of straight pieces, and has 0. NaN gives NaN. What a member takes and returns
+// is explained in activations.hpp.
 #pragma once
 
 #include "dispatch/table.hpp"

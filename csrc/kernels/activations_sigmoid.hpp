@@ -70,7 +70,8 @@ struct Softplus {
     const W x = product<W>(to_double(s), Vec<double>(beta));
     const auto e = decaying(-abs(x));
     const Mask<double> deep = x < W(-600.0);  // log1p(e) is e
-    const W tail = select(deep, e.x, log1p_of_fraction(e.x, e.minus_one)) / W(beta);
+    const W inverse = 1.0 / W(beta);          // once a call, not once an element
+    const W tail = select(deep, e.x, log1p_of_fraction(e.x, e.minus_one)) * inverse;
     return {select(s > W(0.0), s, W(0.0)) + tail, scale_where(deep, e.scale)};
   }
   template <class W>
@@ -214,8 +215,7 @@ struct Mish {
     const W ratio = 1.0 + one_or_e / sum - one_or_e * sum * 4.0 / d;
     const W small = scaled(e.x, Vec<double>(kHeadroom<W>)) * select(positive, e.x, W(1.0));
     const Vec<double> room(1.0 / kHeadroom<W>);
-    return {small * sum * 4.0 / square(d) * (kept * ratio + 2.0),
-            select(positive, room, e.scale * room)};
+    return {small * sum * 4.0 / square(d) * (kept * ratio + 2.0), select(positive, room, e.scale * room)};
   }
 };
 

@@ -82,23 +82,24 @@ T row_max(const T* e, Index cols) {
   return static_cast<T>(result);
 }
 
-// The weights of a row.
+// The weights E of a row. Those of the first 512 elements are kept, the rest is computed again when asked
+// for, to the same bits: 4 KiB (float) or 8 KiB of the stack, which stay in L1.
 template <class T>
-struct Weights {
+class Weights {
+ public:
   using W = Work<T>;
-  const T* e;
-  Index cols;
-  double beta;
-  double top;  // m
   W rest;      // sum E - 1
+  double top;  // m
 
-  Weights(const T* row, Index n, double b) : e(row), cols(n), beta(b), top(double{row_max(row, n)}) {
+  Weights(const T* row, Index n, double b) : top(double{row_max(row, n)}), e(row), cols(n), beta(b) {
     Vec<double> tops(0.0);
     rest = row_sum<W>(cols, [&](Index i, Index left) {
       const W x = load_or(e + i, left, -__builtin_inf());
       const Mask<double> is_top = x == W(top);
       tops = tops + select(is_top, Vec<double>(1.0), Vec<double>(0.0));
-      return select(is_top, W(0.0), decaying(exponent(x)).value());
+      const W weight = select(is_top, W(0.0), decaying(exponent(x)).value());
+      if (i < kKept) kept[i / Vec<double>::width] = select(is_top, W(1.0), weight);
+      return weight;
     });
     double count = -1.0 + (top - top);  // NaN where m is infinite
     for (Index j = 0; j < Vec<double>::width; ++j) count += tops.v[j];
@@ -106,10 +107,10 @@ struct Weights {
   }
   MLPKERN_INLINE W exponent(W x) const { return (x - top) * beta; }
   MLPKERN_INLINE W inverse_sum() const { return 1.0 / (rest + 1.0); }
-  // y from i on.
-  MLPKERN_INLINE Scaled<W> share(Index i, Index left, W inverse) const {
-    const auto w = decaying(exponent(load_or(e + i, left, -__builtin_inf())));
-    return {w.x * inverse, w.scale};
+  // E from i on.
+  MLPKERN_INLINE W operator()(Index i, Index left) const {
+    if (i < kKept) return kept[i / Vec<double>::width];
+    return decaying(exponent(load_or(e + i, left, -__builtin_inf()))).value();
   }
   // Where the first of the largest entries stands.
   Index first_top() const {
@@ -117,6 +118,13 @@ struct Weights {
     while (i + 1 < cols && !(double{e[i]} == top)) ++i;
     return i;
   }
+
+ private:
+  static constexpr Index kKept = 512;
+  const T* e;
+  Index cols;
+  double beta;
+  W kept[kKept / Vec<double>::width];
 };
 
 template <class T, class F>
@@ -137,14 +145,10 @@ MLPKERN_INLINE W centred_mean(const T* v, T v_top, Index cols, Y y) {
 template <class T, class Y>
 MLPKERN_INLINE void softargmax_product(const T* v, T v_top, T* out, Index cols, double beta, Y y) {
   using W = Work<T>;
-  const W mean = centred_mean<W>(v, v_top, cols, [&](Index i, Index left) {
-    const Scaled<W> share = y(i, left);
-    return product_with_power(share.x, share.scale);
-  });
+  const W mean = centred_mean<W>(v, v_top, cols, y);
   for_each_register<T>(cols, [&](Index i, Index left) {
-    const Scaled<W> share = y(i, left);
     const W difference = load_or(v + i, left, 0.0) - double{v_top} - mean;
-    store_up_to(out + i, Scaled<W>{share.x * beta * difference, share.scale}, left);
+    store_up_to(out + i, y(i, left) * beta * difference, left);
   });
 }
 
@@ -167,9 +171,8 @@ struct Softargmax {
     for (Index row = 0; row < rows; ++row, s += cols, out += cols) {
       const Weights<T> weights(s, cols, p[0]);
       const Work<T> inverse = weights.inverse_sum();
-      for_each_register<T>(cols, [&](Index i, Index left) {
-        store_up_to(out + i, weights.share(i, left, inverse), left);
-      });
+      for_each_register<T>(
+          cols, [&](Index i, Index left) { store_up_to(out + i, weights(i, left) * inverse, left); });
     }
   }
   // The Jacobian is symmetric: this is the vjp too.
@@ -178,20 +181,17 @@ struct Softargmax {
     for (Index row = 0; row < rows && cols > 0; ++row, s += cols, v += cols, out += cols) {
       const Weights<T> weights(s, cols, p[0]);
       const Work<T> inverse = weights.inverse_sum();
-      softargmax_product(v, v[weights.first_top()], out, cols, p[0], [&](Index i, Index left) {
-        return weights.share(i, left, inverse);
-      });
+      softargmax_product(v, v[weights.first_top()], out, cols, p[0],
+                         [&](Index i, Index left) { return weights(i, left) * inverse; });
     }
   }
   template <class T>
-  static void backward(const T*, const T* a, const T* da, T* ds, Index rows, Index cols,
-                       const double* p) {
+  static void backward(const T*, const T* a, const T* da, T* ds, Index rows, Index cols, const double* p) {
     for (Index row = 0; row < rows && cols > 0; ++row, a += cols, da += cols, ds += cols) {
       Index top = 0;
       for (Index i = 1; i < cols; ++i) top = a[i] > a[top] ? i : top;
-      softargmax_product(da, da[top], ds, cols, p[0], [&](Index i, Index left) {
-        return Scaled<Work<T>>{load_or(a + i, left, 0.0), Vec<double>(1.0)};
-      });
+      softargmax_product(da, da[top], ds, cols, p[0],
+                         [&](Index i, Index left) { return load_or(a + i, left, 0.0); });
     }
   }
 };
@@ -217,10 +217,8 @@ struct LogSoftargmax {
       const Weights<T> weights(s, cols, 1.0);
       const W inverse = weights.inverse_sum();
       const T v_top = v[weights.first_top()];
-      const W mean = centred_mean<W>(v, v_top, cols, [&](Index i, Index left) {
-        const Scaled<W> share = weights.share(i, left, inverse);
-        return product_with_power(share.x, share.scale);
-      });
+      const W mean =
+          centred_mean<W>(v, v_top, cols, [&](Index i, Index left) { return weights(i, left) * inverse; });
       for_each_register<T>(cols, [&](Index i, Index left) {
         store_up_to(out + i, load_or(v + i, left, 0.0) - double{v_top} - mean, left);
       });
@@ -231,19 +229,14 @@ struct LogSoftargmax {
     for (Index row = 0; row < rows; ++row, s += cols, g += cols, out += cols) {
       const Weights<T> weights(s, cols, 1.0);
       const Work<T> inverse = weights.inverse_sum();
-      log_softargmax_vjp(g, out, cols, [&](Index i, Index left) {
-        const Scaled<Work<T>> share = weights.share(i, left, inverse);
-        return product_with_power(share.x, share.scale);
-      });
+      log_softargmax_vjp(g, out, cols, [&](Index i, Index left) { return weights(i, left) * inverse; });
     }
   }
   template <class T>
-  static void backward(const T*, const T* a, const T* da, T* ds, Index rows, Index cols,
-                       const double*) {
+  static void backward(const T*, const T* a, const T* da, T* ds, Index rows, Index cols, const double*) {
     for (Index row = 0; row < rows; ++row, a += cols, da += cols, ds += cols) {
-      log_softargmax_vjp(da, ds, cols, [&](Index i, Index left) {
-        return exp(load_or(a + i, left, -__builtin_inf()));
-      });
+      log_softargmax_vjp(da, ds, cols,
+                         [&](Index i, Index left) { return exp(load_or(a + i, left, -__builtin_inf())); });
     }
   }
 };

@@ -18,7 +18,10 @@ Function = Callable[[mp.mpf], mp.mpf]
 def interpolate(f: Function, low: mp.mpf, high: mp.mpf, degree: int) -> list[mp.mpf]:
     """Return the coefficients, constant first, of the polynomial through the Chebyshev points."""
     n = degree + 1
-    points = [mp.cos(mp.pi * (2 * k + 1) / (2 * n)) * (high - low) / 2 + (high + low) / 2 for k in range(n)]
+    points = [
+        mp.cos(mp.pi * (2 * k + 1) / (2 * n)) * (high - low) / 2 + (high + low) / 2
+        for k in range(n)
+    ]
     newton = [f(x) for x in points]  # divided differences, then expanded
     for order in range(1, n):
         for i in range(n - 1, order - 1, -1):
@@ -36,12 +39,22 @@ def twin(x: mp.mpf) -> str:
     return f"{{{hi!r}, {float(x - mp.mpf(hi))!r}}}"
 
 
-def emit(name: str, comment: str, f: Function, interval: tuple[object, object], degree: int, twins: int = 0) -> None:
+def emit(
+    name: str,
+    comment: str,
+    f: Function,
+    interval: tuple[object, object],
+    degree: int,
+    twins: int = 0,
+) -> None:
     """Print the polynomial; its first `twins` coefficients as sums of two doubles."""
     low, high = (mp.mpf(x) for x in interval)
     c = interpolate(f, low, high, degree)
     # What the rounding of the coefficients and the interpolation leave, relative to f.
-    rounded = [mp.mpf(float(x)) + (mp.mpf(float(x - mp.mpf(float(x)))) if i < twins else 0) for i, x in enumerate(c)]
+    rounded = [
+        mp.mpf(float(x)) + (mp.mpf(float(x - mp.mpf(float(x)))) if i < twins else 0)
+        for i, x in enumerate(c)
+    ]
     grid = [low + (high - low) * k / 500 for k in range(501)]
     error = max(abs(mp.polyval(rounded[::-1], x) / f(x) - 1) for x in grid)
     span = f"[{mp.nstr(low, 4)}, {mp.nstr(high, 4)}]"
@@ -68,7 +81,7 @@ def constant(name: str, x: mp.mpf, comment: str) -> None:
 
 
 def parts(name: str, x: mp.mpf, bits: list[int], comment: str) -> None:
-    """Print x as a sum of doubles of at most so many bits: products with small integers are exact."""
+    """Print x as a sum of doubles of so many bits: products with small integers are exact."""
     values = []
     for b in bits:
         exponent = mp.floor(mp.log(abs(x), 2)) + 1
@@ -76,7 +89,7 @@ def parts(name: str, x: mp.mpf, bits: list[int], comment: str) -> None:
         part = float(mp.floor(x / unit) * unit if b < 53 else x)
         values.append(part)
         x -= mp.mpf(part)
-    print(f"constexpr double {name}[] = {{{', '.join(map(repr, values))}}};  // {comment}")
+    print(f"// {comment}\nconstexpr double {name}[] = {{{', '.join(map(repr, values))}}};")
 
 
 def two_over_pi(words: int, zeros: int) -> None:
@@ -115,8 +128,9 @@ def tanh_rest(z: mp.mpf) -> mp.mpf:
 def main() -> None:
     half = mp.log(2) / 2 * (1 + mp.mpf(2) ** -20)
     print("// SPDX-License-Identifier: BSD-3-Clause")
-    print("// Written by coefficients.py: change that. Lead: coefficients in two doubles; Tail: the rest.")
-    print("#pragma once\n\n#include <cstdint>\n\n#include \"math/twofold.hpp\"\n")
+    print("// Written by coefficients.py: change that. Lead: coefficients in two doubles; Tail:")
+    print("// the rest.\n// clang-format off")
+    print('#pragma once\n\n#include <cstdint>\n\n#include "math/twofold.hpp"\n')
     print("namespace mlpkern::MLPKERN_ISA {\n")
     constant("kLn2", mp.log(2), "log 2")
     constant("kLog2e", 1 / mp.log(2), "1/log 2")
@@ -132,20 +146,34 @@ def main() -> None:
     print(f"constexpr double kTwoOverPi1 = {float(2 / mp.pi)!r};  // 2/pi")
     constant("kHalfPi", mp.pi / 2, "pi/2")
     parts("kLn2Parts", mp.log(2), [40, 53], "log 2; the first times an integer up to 2^13 is exact")
-    parts("kHalfPiParts", mp.pi / 2, [33, 33, 33, 53], "pi/2; each but the last times one up to 2^20 is exact")
+    parts(
+        "kHalfPiParts",
+        mp.pi / 2,
+        [33, 33, 33, 53],
+        "pi/2; each but the last times one up to 2^20 is exact",
+    )
 
-    expm1 = series(lambda r: (mp.expm1(r) - r) / r**2, lambda r: mp.fsum(r**n / mp.factorial(n + 2) for n in range(6)))
+    expm1 = series(
+        lambda r: (mp.expm1(r) - r) / r**2,
+        lambda r: mp.fsum(r**n / mp.factorial(n + 2) for n in range(6)),
+    )
     emit("kExpWide", "(exp(r) - 1 - r)/r^2", expm1, (-half, half), 6)
     emit("kExp", "(exp(r) - 1 - r)/r^2", expm1, (-half, half), 13, twins=3)
 
     bound = (mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)
     atanh = series(lambda z: (mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, atanh_series)
-    emit("kLogWide", "(atanh(t)/t - 1)/t^2 in z = t^2,", atanh, (0, bound**2), 5)
+    emit("kLogWide", "(atanh(t)/t - 1)/t^2 in z = t^2,", atanh, (0, bound**2), 3)
     emit("kLog", "(atanh(t)/t - 1)/t^2 in z = t^2,", atanh, (0, bound**2), 12, twins=3)
 
     eighth = (mp.pi / 4) ** 2 * (1 + mp.mpf(2) ** -20)
-    sine = series(lambda z: (mp.sin(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, lambda z: mp.fsum((-1) ** (n + 1) * z**n / mp.factorial(2 * n + 3) for n in range(6)))
-    cosine = series(lambda z: ((mp.cos(mp.sqrt(z)) - 1) / z + mp.mpf(1) / 2) / z, lambda z: mp.fsum((-1) ** n * z**n / mp.factorial(2 * n + 4) for n in range(6)))
+    sine = series(
+        lambda z: (mp.sin(mp.sqrt(z)) / mp.sqrt(z) - 1) / z,
+        lambda z: mp.fsum((-1) ** (n + 1) * z**n / mp.factorial(2 * n + 3) for n in range(6)),
+    )
+    cosine = series(
+        lambda z: ((mp.cos(mp.sqrt(z)) - 1) / z + mp.mpf(1) / 2) / z,
+        lambda z: mp.fsum((-1) ** n * z**n / mp.factorial(2 * n + 4) for n in range(6)),
+    )
     emit("kSineWide", "(sin(r)/r - 1)/r^2 in z = r^2,", sine, (0, eighth), 4)
     emit("kSine", "(sin(r)/r - 1)/r^2 in z = r^2,", sine, (0, eighth), 9, twins=3)
     emit("kCosineWide", "(cos(r) - 1 + r^2/2)/r^4 in z = r^2,", cosine, (0, eighth), 3)
@@ -156,8 +184,21 @@ def main() -> None:
     emit("kTanhshrink", "(s - tanh(s))/s^3 in z = s^2,", shrink, (0, "0.0625"), 10, twins=2)
 
     pole_wide, pole = mp.mpf(5), mp.mpf(6)
-    emit("kMillsWide", "(t + 5) Phi(-t) exp(t^2/2) in y = (t - 5)/(t + 5)", mills(pole_wide), (-1, (16 - pole_wide) / (16 + pole_wide)), 14)
-    emit("kMills", "(t + 6) Phi(-t) exp(t^2/2) in y = (t - 6)/(t + 6)", mills(pole), (-1, (40 - pole) / (40 + pole)), 26, twins=9)
+    emit(
+        "kMillsWide",
+        "(t + 5) Phi(-t) exp(t^2/2) in y = (t - 5)/(t + 5)",
+        mills(pole_wide),
+        (-1, (16 - pole_wide) / (16 + pole_wide)),
+        14,
+    )
+    emit(
+        "kMills",
+        "(t + 6) Phi(-t) exp(t^2/2) in y = (t - 6)/(t + 6)",
+        mills(pole),
+        (-1, (40 - pole) / (40 + pole)),
+        26,
+        twins=9,
+    )
     two_over_pi(20, 4)
     print("\n}  // namespace mlpkern::MLPKERN_ISA")
 

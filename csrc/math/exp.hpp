@@ -5,7 +5,7 @@
 //
 //              relative error    `exponential` and `decaying` take x past these for their ends
 //   Wide       2^-36             [-709, 709]: 0, and more than any float
-//   Twofold    2^-65             [-1300, 1300], through `scale`
+//   Twofold    2^-64             [-1300, 1300], through `scale`
 //
 // expm1 keeps its relative error next to 0. NaN gives NaN. exp and expm1 themselves overflow to infinity
 // where the double nearest to them does.
@@ -80,14 +80,11 @@ MLPKERN_INLINE Exponential<Twofold> assemble(Reduced reduced, Vec<double> inner)
   const Twofold one_more = fast_two_sum(Vec<double>(1.0), p.hi);
   const Twofold minus_one = two_sum(power, Vec<double>(-1.0));
   const Twofold sum = two_sum(power * p.hi, minus_one.hi);
-  return {scaled(fast_two_sum(one_more.hi, one_more.lo + p.lo), power),
-          power_of_two(reduced.k - inner),
+  return {scaled(fast_two_sum(one_more.hi, one_more.lo + p.lo), power), power_of_two(reduced.k - inner),
           fast_two_sum(sum.hi, fma(power, p.lo, sum.lo + minus_one.lo))};
 }
 
-MLPKERN_INLINE Exponential<Wide> exponential(Wide x) {
-  return exponential_in_range(clamp(x, -709.0, 709.0));
-}
+MLPKERN_INLINE Exponential<Wide> exponential(Wide x) { return exponential_in_range(clamp(x, -709.0, 709.0)); }
 MLPKERN_INLINE Exponential<Twofold> exponential(Twofold x) {
   const Reduced reduced = reduce_exponent(clamp(x, -1300.0, 1300.0));
   const Vec<double> inner = max(Vec<double>(-900.0), min(Vec<double>(900.0), reduced.k));

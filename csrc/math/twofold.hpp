@@ -41,7 +41,7 @@ MLPKERN_INLINE Twofold fast_two_sum(Vec<double> a, Vec<double> b) {
 // a rounded to 26 bits, which leaves 26 for the rest. On the bits, because Veltkamp's multiplication by
 // 2^27 + 1 overflows.
 MLPKERN_INLINE Vec<double> upper_half(Vec<double> a) {
-  return from_bits<double>((bits_of(a) + 0x4000000) & ~std::int64_t{0x7ffffff});
+  return from_bits<double>((bits_of(a) + std::uint64_t{0x4000000}) & ~std::uint64_t{0x7ffffff});
 }
 // a b - p, for p next to a b: exact. Without fma from halves, whose products are exact (Dekker).
 MLPKERN_INLINE Vec<double> product_error(Vec<double> a, Vec<double> b, Vec<double> p) {
@@ -114,9 +114,7 @@ MLPKERN_INLINE Mask<double> operator<=(Twofold a, Twofold b) {
 }
 MLPKERN_INLINE Mask<double> operator>(Twofold a, Twofold b) { return b < a; }
 MLPKERN_INLINE Mask<double> operator>=(Twofold a, Twofold b) { return b <= a; }
-MLPKERN_INLINE Mask<double> operator==(Twofold a, Twofold b) {
-  return (a.hi == b.hi) & (a.lo == b.lo);
-}
+MLPKERN_INLINE Mask<double> operator==(Twofold a, Twofold b) { return (a.hi == b.hi) & (a.lo == b.lo); }
 MLPKERN_INLINE Mask<double> operator!=(Twofold a, Twofold b) { return ~(a == b); }
 
 MLPKERN_INLINE Twofold select(Mask<double> mask, Twofold a, Twofold b) {

@@ -2,9 +2,9 @@
 // Work<T>: the number that a formula for T is evaluated in, wider than T, so that the result is rounded
 // to T once, at the end, and one formula serves both dtypes.
 //
-//   Work<float>  = Wide      a double; exp, log … of it are right to about 2^-40
+//   Work<float>  = Wide      a double; exp, log … of it are right to 2^-35 or better
 //   Work<double> = Twofold   an unevaluated sum hi + lo of two doubles; + - * / sqrt are right to about
-//                            2^-100, exp, log … to about 2^-65
+//                            2^-100, exp, log … to 2^-62 or better
 //
 // Both have + - * / and unary -, with doubles as operands too, comparisons (a Mask<double>), select, abs,
 // sqrt, copysign, and math/exp.hpp, math/log.hpp … on top. Infinities and NaN behave as in IEEE 754.
@@ -132,8 +132,6 @@ MLPKERN_INLINE Vec<double> to_double(Scaled<Twofold> a) { return to_double(a.x) 
 MLPKERN_INLINE void store_work(float* p, Scaled<Wide> a) { store_work(p, a.x); }
 MLPKERN_INLINE void store_work(float* p, Scaled<Wide> a, Index n) { store_work(p, a.x, n); }
 MLPKERN_INLINE void store_work(double* p, Scaled<Twofold> a) { store(p, to_double(a)); }
-MLPKERN_INLINE void store_work(double* p, Scaled<Twofold> a, Index n) {
-  store(p, to_double(a), n);
-}
+MLPKERN_INLINE void store_work(double* p, Scaled<Twofold> a, Index n) { store(p, to_double(a), n); }
 
 }  // namespace mlpkern::MLPKERN_ISA

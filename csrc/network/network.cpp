@@ -56,6 +56,31 @@ void Network<T>::predict(const T* x, Index n, T* y) const {
 }
 
 template <class T>
+double Network<T>::value(const T* x, const Targets<T>& targets, Index n, const Loss& asked) const {
+  const Passes<T> passes(program_, active_kernels<T>());
+  Loss loss = asked;
+  const std::size_t operations = pair_with_loss(loss);
+  const Index last = operations == 0 ? 0 : program_.operations[operations - 1].output;
+  const Index D = program_.input_width(), K = program_.widths[at(last)];
+  const Index rows = std::min(n, tile_rows());
+  const int crew = workers(n);
+  std::vector<double> cost(at(n)), factor(at(n));
+  const Lease workspace(idle_, crew, rows, program_.widths);
+  parallel_for(n == 0 ? 0 : ceil_div(n, rows), crew, [&](Index tile, int worker) {
+    const Index first = tile * rows, count = std::min(rows, n - first);
+    Values<T> v = workspace->values(worker, first);
+    v.data.front() = const_cast<T*>(x) + first * D;  // value 0 is only read
+    passes.forward(parameters_, v, first, count, thread_scratch<T>(), operations);
+    const Targets<T> t = targets_from(targets, first, K);
+    active_kernels<T>().losses[loss.index].evaluate(v.data[at(last)], t.y, t.labels, count, K,
+                                                    loss.parameters.data(), nullptr, cost.data() + first,
+                                                    nullptr);
+  });
+  sample_factors(loss.reduction, targets.weight, n, factor.data());
+  return reduced_cost(cost.data(), factor.data(), n);
+}
+
+template <class T>
 void Network<T>::keep_rows(Index n) {
   kept_rows_ = 0;
   for (std::size_t v = 0; v < values_.size(); ++v) values_[v].reserve(n * program_.widths[v]);

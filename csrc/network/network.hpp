@@ -51,6 +51,9 @@ class Network {
     backward(dy, program_.operations.size(), dx, gradients);
   }
 
+  // The cost of a batch, nothing else. Any number of threads at once.
+  double value(const T* x, const Targets<T>& targets, Index n, const Loss& loss) const;
+
   // The cost of a batch; its gradient is added to `gradients`.
   double value_and_gradient(const Batch<T>& batch, const Loss& loss, const Arrays& gradients);
 

@@ -33,18 +33,20 @@ struct NativeOf {
   typedef T type __attribute__((vector_size(Bytes)));
 };
 
+// Integers as wide as a lane. Bits are unsigned, so that arithmetic on them wraps; masks are signed, as
+// the compilers' comparisons give them.
 template <class T>
 struct IntegerOf;
 template <>
 struct IntegerOf<float> {
-  using type = std::int32_t;
+  using Signed = std::int32_t;
+  using Unsigned = std::uint32_t;
 };
 template <>
 struct IntegerOf<double> {
-  using type = std::int64_t;
+  using Signed = std::int64_t;
+  using Unsigned = std::uint64_t;
 };
-template <class T>
-using Integer = typename IntegerOf<T>::type;
 
 }  // namespace mlpkern::MLPKERN_ISA
 
@@ -62,7 +64,7 @@ namespace mlpkern::MLPKERN_ISA {
 
 template <class T>
 struct Mask {
-  typename NativeOf<Integer<T>, kVectorBytes>::type m;
+  typename NativeOf<typename IntegerOf<T>::Signed, kVectorBytes>::type m;
   friend MLPKERN_INLINE Mask operator&(Mask a, Mask b) { return {a.m & b.m}; }
   friend MLPKERN_INLINE Mask operator|(Mask a, Mask b) { return {a.m | b.m}; }
   friend MLPKERN_INLINE Mask operator~(Mask a) { return {~a.m}; }
@@ -72,7 +74,7 @@ template <class T>
 struct Vec {
   static constexpr Index width = kVectorBytes / static_cast<Index>(sizeof(T));
   using Native = typename NativeOf<T, kVectorBytes>::type;
-  using Bits = typename NativeOf<Integer<T>, kVectorBytes>::type;
+  using Bits = typename NativeOf<typename IntegerOf<T>::Unsigned, kVectorBytes>::type;
 
   Native v;
 
@@ -102,6 +104,12 @@ MLPKERN_INLINE Vec<T> from_bits(typename Vec<T>::Bits bits) {
   return reinterpret_cast<typename Vec<T>::Native>(bits);
 }
 
+// Set where that bit of the lane is set.
+template <class T>
+MLPKERN_INLINE Mask<T> mask_of_bit(typename Vec<T>::Bits bits, int bit) {
+  return {reinterpret_cast<decltype(Mask<T>::m)>(-(bits >> bit & 1))};
+}
+
 // if_true where the mask is set, if_false elsewhere.
 template <class T>
 MLPKERN_INLINE Vec<T> select(Mask<T> mask, Vec<T> if_true, Vec<T> if_false) {
@@ -110,7 +118,7 @@ MLPKERN_INLINE Vec<T> select(Mask<T> mask, Vec<T> if_true, Vec<T> if_false) {
 
 template <class T>
 MLPKERN_INLINE bool any(Mask<T> mask) {
-  Integer<T> all = 0;
+  typename IntegerOf<T>::Signed all = 0;
   for (Index i = 0; i < Vec<T>::width; ++i) all |= mask.m[i];
   return all != 0;
 }

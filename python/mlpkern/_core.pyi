@@ -90,6 +90,9 @@ class Network:
     def backward(
         self, dy: ArrayLike, need_dx: bool, before_last: bool, gradients: Sequence[ArrayPair]
     ) -> Array | None: ...
+    def value(
+        self, loss: Loss, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> float: ...
     def value_and_gradient(
         self,
         loss: Loss,

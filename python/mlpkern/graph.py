@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple, TypeAlias
-from xml.sax.saxutils import escape
+from html import escape
 
 from mlpkern.activations import Activation
 from mlpkern.losses import Loss

@@ -7,7 +7,8 @@ block of its own; a composite of fresh maps lays them all in one new block and o
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,10 +73,9 @@ class ProgramBuilder:
 class Compiled:
     """A core network, and what it was compiled for."""
 
-    def __init__(
-        self, inputs: int, dtype: str, blocks: list[Block], builder: ProgramBuilder
-    ) -> None:
-        self.inputs, self.dtype, self.blocks = inputs, dtype, blocks
+    def __init__(self, inputs: int, dtype: str, net: Map, builder: ProgramBuilder) -> None:
+        self.inputs, self.dtype = inputs, dtype
+        self.blocks = [f._block for f in net._linears()]
         self.operations = builder.operations
         self.latest: weakref.ref[NDArray[Any]] | None = None  # the output of the last forward pass
         linears = builder.linears
@@ -89,11 +89,19 @@ class Compiled:
             usages=[f._usage for f in linears],
         )
 
+    def fits(self, net: Map) -> bool:
+        """Whether the parameters still lie where they lay when the network was compiled."""
+        linears = net._linears()
+        return len(linears) == len(self.blocks) and all(
+            f._block is block for f, block in zip(linears, self.blocks, strict=True)
+        )
+
 
 class Map:
     """A map x -> y. Maps are composed by :class:`Chain` and :class:`Sum`."""
 
-    _compiled: Compiled | None = None
+    _compiled: Mapping[tuple[int, str], Compiled] = MappingProxyType({})  # by inputs and dtype
+    _called: Compiled | None = None  # the one that keeps what backward needs
     _owns_block = False
 
     # --- what a kind of map says of itself ------------------------------------------------------
@@ -189,20 +197,22 @@ class Map:
         return self._compile(inputs, dtype)
 
     def _compile(self, inputs: int, like: np.dtype[Any]) -> Compiled:
+        """The network for so many inputs, kept from call to call."""
         dtype = "float64" if like == np.float64 else "float32"
-        blocks = [f._block for f in self._linears()]
-        compiled = self._compiled
-        if (
-            compiled is None
-            or compiled.inputs != inputs
-            or compiled.dtype != dtype
-            or len(compiled.blocks) != len(blocks)
-            or any(a is not b for a, b in zip(compiled.blocks, blocks, strict=True))
-        ):
+        compiled = self._compiled.get((inputs, dtype))
+        if compiled is None or not compiled.fits(self):
             builder = ProgramBuilder(inputs)
             builder.finish(self._emit(builder, 0))
-            compiled = self._compiled = Compiled(inputs, dtype, blocks, builder)
+            compiled = Compiled(inputs, dtype, self, builder)
+            self._compiled = {(inputs, dtype): compiled}
         return compiled
+
+    def _own_core(self) -> _core.Network | None:
+        """The compiled network; None where there are no parameters."""
+        inputs, dtype = self.inputs, self.dtype
+        if inputs is None or dtype is None:
+            return None
+        return self._compile(inputs, dtype).core
 
     def __call__(self, x: ArrayLike) -> NDArray[Any]:
         """The output for x (..., D) or (D,); keeps what :meth:`backward` needs.
@@ -217,6 +227,7 @@ class Map:
         compiled = self._core_for(x)
         y = compiled.core.forward(x)
         pairs.remember_output(compiled, y)
+        self._called = compiled
         return y
 
     def predict(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -238,10 +249,11 @@ class Map:
         -------
         dx : array of the input's shape, or None
         """
-        compiled = self._compiled
-        if compiled is None:
+        compiled = self._called
+        if compiled is None or not compiled.fits(self):
             raise RuntimeError(
-                "backward: the network must have been called first: net(x) keeps what backward needs"
+                "backward: the network must have been called first, as it is now: "
+                "net(x) keeps what backward needs"
             )
         ds = pairs.gradient_before_last(compiled, dy)
         if ds is not None:
@@ -250,7 +262,9 @@ class Map:
 
     def zero_grad(self) -> None:
         """Sets the gradients to zero."""
-        self._compile(self.inputs or 0, self.dtype or np.dtype(np.float32)).core.zero_grad()
+        core = self._own_core()
+        if core is not None:
+            core.zero_grad()
 
     # --- to look at -----------------------------------------------------------------------------
     def freeze(self) -> Frozen:

@@ -193,7 +193,8 @@ class _Composite(Map):
         """Lays the parameters in one block, unless another network owns some of them."""
         linears = self._linears()
         inside = {id(inner) for inner in self._maps()}
-        if any(id(f._block.owner()) not in inside for f in linears):
+        owners = (f._block.owner() for f in linears)  # None where the owner is gone
+        if any(owner is not None and id(owner) not in inside for owner in owners):
             return
         self._owns_block = True
         if not linears:
@@ -202,8 +203,9 @@ class _Composite(Map):
         offset = 0
         for f in linears:
             end = offset + f._size()
-            block.parameters[offset:end] = f.parameters
-            block.gradients[offset:end] = f.gradients
+            here = slice(f._offset, f._offset + f._size())
+            block.parameters[offset:end] = f._block.parameters[here]
+            block.gradients[offset:end] = f._block.gradients[here]
             f._move(block, offset)
             offset = end
 

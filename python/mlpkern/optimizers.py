@@ -35,6 +35,7 @@ class Optimizer:
         if not isinstance(net, Map):
             raise TypeError(f"{who}: net must be a network; got {type(net).__name__}")
         self._values = {name: _checked(who, name, value) for name, value in values.items()}
+        self._check(self._values)
         self.net = net
         parameters, gradients = net.parameters, net.gradients
         self.states: dict[str, NDArray[Any]] = {
@@ -58,6 +59,9 @@ class Optimizer:
     def _uses(self, state: str) -> bool:
         return True
 
+    def _check(self, values: dict[str, Any]) -> None:
+        """Raises where hyperparameters do not fit together."""
+
     def _start(self) -> None:
         """Fills the states before the first step."""
 
@@ -78,7 +82,9 @@ class Optimizer:
                 raise AttributeError(
                     f"{type(self).__name__}: {name} is fixed when the optimizer is made"
                 )
-            self._values[name] = _checked(type(self).__name__, name, value)
+            values = {**self._values, name: _checked(type(self).__name__, name, value)}
+            self._check(values)
+            self._values[name] = values[name]
             self._core.set_parameters(self._numbers())
         else:
             super().__setattr__(name, value)
@@ -98,11 +104,9 @@ class Optimizer:
             If another thread's call is using the network, or its parameters have moved.
         """
         self._check_place("step")
-        net = self.net
-        net._compile(net.inputs or 0, self._blocks_dtype()).core.step(self._core)
-
-    def _blocks_dtype(self) -> np.dtype[Any]:
-        return self._blocks[0].parameters.dtype if self._blocks else np.dtype(np.float32)
+        core = self.net._own_core()
+        if core is not None:
+            core.step(self._core)
 
     def _check_place(self, who: str) -> None:
         here = [f._block for f in self.net._linears()]
@@ -156,11 +160,6 @@ class SGD(Optimizer):
         nesterov: bool = False,
         weight_decay: float = 0.0,
     ) -> None:
-        if nesterov and (momentum <= 0 or dampening != 0):
-            raise ValueError(
-                "SGD: nesterov needs a momentum and no dampening; "
-                f"got momentum={momentum}, dampening={dampening}"
-            )
         super().__init__(
             net,
             lr=lr,
@@ -172,6 +171,13 @@ class SGD(Optimizer):
 
     def _uses(self, state: str) -> bool:
         return bool(self._values["momentum"] != 0)
+
+    def _check(self, values: dict[str, Any]) -> None:
+        if values["nesterov"] and (values["momentum"] == 0 or values["dampening"] != 0):
+            raise ValueError(
+                "SGD: nesterov needs a momentum and no dampening; "
+                f"got momentum={values['momentum']}, dampening={values['dampening']}"
+            )
 
 
 class Adam(Optimizer):

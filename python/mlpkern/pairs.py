@@ -34,7 +34,13 @@ class _Gradient(NamedTuple):
     ds: NDArray[Any]
 
 
-_networks: dict[int, weakref.ref[Compiled]] = {}  # by id of the output
+class _Output(NamedTuple):
+    y: weakref.ref[NDArray[Any]]
+    compiled: weakref.ref[Compiled]
+
+
+# Both forget an array when it is gone: the references that notice it are kept here.
+_outputs: dict[int, _Output] = {}  # by id of the output
 _gradients: dict[int, _Gradient] = {}  # by id of dy
 
 
@@ -44,8 +50,8 @@ def remember_output(compiled: Compiled, y: NDArray[Any]) -> None:
     if kind != "activation" or name not in _MADE_FOR:
         return
     key = id(y)
-    compiled.latest = weakref.ref(y, lambda _: _networks.pop(key, None))
-    _networks[key] = weakref.ref(compiled)
+    compiled.latest = weakref.ref(y, lambda _: _outputs.pop(key, None))
+    _outputs[key] = _Output(compiled.latest, weakref.ref(compiled))
 
 
 class Pair(NamedTuple):
@@ -60,8 +66,8 @@ def find(loss: Loss, y_pred: ArrayLike) -> Pair | None:
     """The stable form of a loss for these predictions, where they are a network's last output."""
     if not isinstance(y_pred, np.ndarray):
         return None
-    reference = _networks.get(id(y_pred))
-    compiled = reference() if reference else None
+    known = _outputs.get(id(y_pred))
+    compiled = known.compiled() if known and known.y() is y_pred else None
     if compiled is None or compiled.latest is None or compiled.latest() is not y_pred:
         return None
     _, inputs, output, _, name, parameters = compiled.operations[-1]

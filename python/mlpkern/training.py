@@ -236,6 +236,11 @@ def fit(
     generator = np.random.default_rng(seed)
     core = net._core_for(x).core
     history = History(net, optimizer)
+    if held_out is not None:
+        core.value(loss._core, *held_out, None)  # refuses what does not fit, before any step
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(f"fit: callbacks must be callable; got {type(callback).__name__}")
     start = time.perf_counter()
     for callback in callbacks:
         getattr(callback, "begin", lambda: None)()
@@ -248,12 +253,14 @@ def fit(
             )
             history["loss"].append(cost)
             if held_out is not None:
-                history.setdefault("val_loss", []).append(_cost_of(net, loss, *held_out))
+                history.setdefault("val_loss", []).append(core.value(loss._core, *held_out, None))
             history.seconds = time.perf_counter() - start
             if bar is not None:
-                bar.set_postfix({key: f"{values[-1]:.4g}" for key, values in history.items()})
+                last = {key: f"{values[-1]:.4g}" for key, values in history.items()}
+                bar.set_postfix(last, refresh=False)
                 bar.update()
-            if any([callback(history) is True for callback in callbacks]):
+            answers = [callback(history) for callback in callbacks]
+            if any(isinstance(a, bool | np.bool_) and a for a in answers):
                 break
     finally:
         if bar is not None:
@@ -262,12 +269,6 @@ def fit(
             getattr(callback, "end", lambda _: None)(history)
         history.seconds = time.perf_counter() - start
     return history
-
-
-def _cost_of(net: Map, loss: Loss, x: ArrayLike, y: ArrayLike) -> float:
-    """The cost without its gradient, in the stable form where there is one."""
-    cost, _ = value_and_gradient(net, loss, x, y)
-    return cost
 
 
 def _count(name: str, value: Any, least: int) -> int:
