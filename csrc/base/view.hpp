@@ -8,6 +8,9 @@ namespace mlpkern {
 
 using Index = std::ptrdiff_t;
 
+constexpr Index rounded_up(Index n, Index multiple) { return (n + multiple - 1) / multiple * multiple; }
+constexpr Index ceil_div(Index n, Index d) { return (n + d - 1) / d; }
+
 // Element (i, j) lies at data[i * row_stride + j * col_stride]. Strides count elements, not bytes.
 template <class T>
 struct Matrix {

@@ -123,7 +123,7 @@ void bind_activations(py::module_& m) {
   m.def("by_rows", [](const std::string& name) {
     const auto& table = metadata();
     return table.activations[find_row(table.activations, table.activation_count, name, "activation")].by_rows;
-  });
+  }, py::arg("name"));
   py::class_<Activation>(m, "Activation")
       .def(py::init<const std::string&, const std::vector<double>&>(), py::arg("name"),
            py::arg("parameters"))

@@ -67,9 +67,11 @@ py::tuple linear_backward_arrays(const py::object& ds_, const py::object& x_, co
   }
   py::object outs[3] = {py::none(), py::none(), py::none()};
   if (!out.is_none()) {
-    if (!py::isinstance<py::tuple>(out) || py::len(out) != 3) {
+    const bool is_tuple = py::isinstance<py::tuple>(out);
+    if (!is_tuple || py::len(out) != 3) {
       fail_type("linear_backward: out must be a tuple (dx, dw, db); got " +
-                py::str(py::type::of(out).attr("__name__")).cast<std::string>());
+                (is_tuple ? "a tuple of " + std::to_string(py::len(out))
+                          : py::str(py::type::of(out).attr("__name__")).cast<std::string>()));
     }
     for (std::size_t i = 0; i < 3; ++i) outs[i] = out.cast<py::tuple>()[i];
   }

@@ -7,14 +7,18 @@
 #include <algorithm>
 #include <cmath>
 
+#include "network/pool.hpp"
+
 namespace mlpkern::bindings {
 
 namespace {
 
-void check_labels(const std::string& who, const py::array_t<std::int64_t>& labels, Index K) {
+// As they come: 2^64 - 1 is not -1.
+template <class Label>
+void check_labels(const std::string& who, const py::array_t<Label>& labels, Index K) {
   for (Index i = 0; i < labels.size(); ++i) {
-    const std::int64_t label = labels.data()[i];
-    if (label < 0 || label >= K) {
+    const Label label = labels.data()[i];
+    if (label < 0 || label >= static_cast<Label>(K)) {
       fail_value(who + ": labels must be from 0 to K - 1 = " + std::to_string(K - 1) + "; got " +
                  std::to_string(label) + " in row " + std::to_string(i));
     }
@@ -23,7 +27,8 @@ void check_labels(const std::string& who, const py::array_t<std::int64_t>& label
 
 py::array_t<double> read_weights(const std::string& who, const py::object& value, const Shape& leading) {
   const Argument w = argument(who, "sample_weight", value);
-  if (w.array.dtype().kind() != 'f') {
+  const py::ssize_t itemsize = w.array.itemsize();
+  if (w.array.dtype().kind() != 'f' || (itemsize != 4 && itemsize != 8)) {
     fail_type(who + ": sample_weight must be float32 or float64; got " + dtype_name(w.array));
   }
   if (shape_of(w.array) != leading) {
@@ -69,8 +74,12 @@ void LossObject::read_targets(const std::string& who, const Shape& predictions, 
       fail_value(who + ": integer labels must be " + text(leading) + ", one a sample; got " + text(shape));
     }
     into.has_labels = true;
+    if (kind == 'u') {
+      check_labels(who, contiguous<std::uint64_t>(y.array), into.K);
+    } else {
+      check_labels(who, contiguous<std::int64_t>(y.array), into.K);
+    }
     into.labels = contiguous<std::int64_t>(y.array);
-    check_labels(who, into.labels, into.K);
   } else {
     const Argument like = {"y_pred", py::array(py::dtype::of<T>(), Shape{0})};
     common_dtype(who, {&like, &y});
@@ -109,10 +118,20 @@ LossArguments<T> LossObject::read(const Argument& y_pred, const py::object& y,
 template <class T>
 void LossObject::evaluate(const LossArguments<T>& arguments, const double* factor, double* cost,
                           T* gradient) const {
-  const Targets<T> t = arguments.targets();
-  active_kernels<T>().losses[loss_.index].evaluate(arguments.y_pred.data(), t.y, t.labels, arguments.n,
-                                                         arguments.K, loss_.parameters.data(), factor, cost,
-                                                         gradient);
+  constexpr double kMultiplyAdds = 100;  // what an element costs, about
+  const auto kernel = active_kernels<T>().losses[loss_.index].evaluate;
+  const Index K = arguments.K, block = std::max<Index>(1, 16384 / K);
+  const T* p = arguments.y_pred.data();
+  const Targets<T> all = arguments.targets();
+  parallel_for(ceil_div(arguments.n, block),
+               workers_for(kMultiplyAdds * static_cast<double>(arguments.n) * static_cast<double>(K)),
+               [&](Index i, int) {
+                 const Index first = i * block, count = std::min(block, arguments.n - first);
+                 const Targets<T> t = targets_from(all, first, K);
+                 kernel(p + first * K, t.y, t.labels, count, K, loss_.parameters.data(),
+                        factor == nullptr ? nullptr : factor + first, cost == nullptr ? nullptr : cost + first,
+                        gradient == nullptr ? nullptr : gradient + first * K);
+               });
 }
 
 namespace {

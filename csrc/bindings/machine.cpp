@@ -15,10 +15,13 @@ void look_for_signals() {
   if (PyErr_CheckSignals() != 0) throw py::error_already_set();
 }
 
-void set_threads(int count) {
-  if (count < 1) fail_value("set_num_threads: n must be at least 1; got " + std::to_string(count));
+void set_threads(std::int64_t count) {
+  if (count < 1 || count > kMostThreads) {
+    fail_value("set_num_threads: n must be from 1 to " + std::to_string(kMostThreads) + "; got " +
+               std::to_string(count));
+  }
   const py::gil_scoped_release release;
-  set_num_threads(count);
+  set_num_threads(static_cast<int>(count));
 }
 
 }  // namespace

@@ -83,7 +83,9 @@ class NetworkOf final : public NetworkObject {
     const std::string who = "predict";
     const Argument x = read_input(who, x_);
     const Shape shape = shape_of(x.array);
-    auto y = output<T>(who, out, with_last(shape, program().output_width()), {&x});
+    const Shape y_shape = with_last(shape, program().output_width());
+    if (!out.is_none()) check_apart_from_arrays(who, out, y_shape);
+    auto y = output<T>(who, out, y_shape, {&x});
     const auto xc = contiguous<T>(x.array);
     const T* in = xc.data();
     T* data = y.mutable_data();
@@ -248,6 +250,19 @@ class NetworkOf final : public NetworkObject {
     const std::string name = sizeof(T) == 4 ? "float32" : "float64";
     fail_type(who + ": " + a.name + " must be " + name + ", as the network is; got " + dtype_name(a.array) +
               "; convert with .astype(np." + name + ")");
+  }
+
+  // out must not be where the network's own numbers lie.
+  void check_apart_from_arrays(const std::string& who, const py::object& out, const Shape& shape) const {
+    for (const auto* pairs : {&arrays_.first, &arrays_.second}) {
+      for (const ArrayPair& pair : *pairs) {
+        const Argument w = {"the network's parameters or gradients", pair.first};
+        output<T>(who, out, shape, {&w});
+        if (pair.second.is_none()) continue;
+        const Argument b = {w.name, py::array(pair.second)};
+        output<T>(who, out, shape, {&b});
+      }
+    }
   }
 
   Argument read_input(const std::string& who, const py::object& value) const {

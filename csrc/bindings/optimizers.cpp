@@ -15,7 +15,7 @@ void bind_optimizers(py::module_& m) {
       if (state != nullptr) names.emplace_back(state);
     }
     return names;
-  });
+  }, py::arg("name"));
   py::class_<OptimizerObject>(m, "Optimizer")
       .def(py::init<const std::string&, std::vector<double>, py::array, py::array,
                     const std::vector<py::object>&>(),

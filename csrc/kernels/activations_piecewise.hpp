@@ -21,17 +21,22 @@ MLPKERN_INLINE V unless_nan(V s, V constant) {
 // fma is worth less than the wider number.
 template <class T>
 constexpr bool times_is_exact = kHasFma || sizeof(T) == sizeof(double);
-template <class W>
-MLPKERN_INLINE W times(W s, double c) {
-  return s * W(c);
+template <class T>
+MLPKERN_INLINE Vec<T> finite(Vec<T> s, T largest) {
+  return min(Vec<T>(largest), max(Vec<T>(-largest), s));
 }
-MLPKERN_INLINE Vec<double> times(Vec<double> s, double c) { return s * Vec<double>(c); }
+template <class W>
+MLPKERN_INLINE W times(W s, double c) {  // a slope of 0 makes 0 of infinity too
+  return (c == 0 ? clamp(s, -0x1.fffffffffffffp1023, 0x1.fffffffffffffp1023) : s) * W(c);
+}
+MLPKERN_INLINE Vec<double> times(Vec<double> s, double c) {
+  return (c == 0 ? finite(s, 0x1.fffffffffffffp1023) : s) * Vec<double>(c);
+}
 MLPKERN_INLINE Vec<float> times(Vec<float> s, double c) {
   const float upper = static_cast<float>(c);
   const float lower = static_cast<float>(c - static_cast<double>(upper));
-  const Vec<float> largest(0x1.fffffep127f);
-  const Vec<float> finite = min(largest, max(-largest, s));  // infinity times 0 would be NaN
-  return fma(s, Vec<float>(upper), finite * Vec<float>(lower));
+  const Vec<float> kept = finite(s, 0x1.fffffep127f);  // infinity times 0 would be NaN
+  return fma(upper == 0 ? kept : s, Vec<float>(upper), kept * Vec<float>(lower));
 }
 
 // f(s) = s

@@ -136,7 +136,8 @@ struct Sine {
   double omega;
   template <class W>
   MLPKERN_INLINE W value(W s) const {
-    return select(s == W(0.0), s * W(omega), sine_of_product(s, omega, 0));
+    const W zero = with_sign(W(0.0), omega < 0 ? -s : s);
+    return select(s == W(0.0), zero, sine_of_product(s, omega, 0));
   }
   template <class W>
   MLPKERN_INLINE W derivative(W s) const {

@@ -17,10 +17,10 @@
 
 namespace mlpkern::MLPKERN_ISA {
 
-// base^n by repeated squaring in double-double (Dekker's products, which need no fma), rounded once:
+// 1 - base^n by repeated squaring in double-double (Dekker's products, which need no fma), rounded once:
 // the error of squaring doubles each time, and in double alone it would reach 1e-13 of Adam's bias
 // correction. No libm: every machine has the same bits.  n >= 0.
-inline double power(double base, std::int64_t n) {
+inline double one_minus_power(double base, std::int64_t n) {
   struct Parts {
     double high, low;
   };
@@ -43,7 +43,7 @@ inline double power(double base, std::int64_t n) {
     if (n & 1) result = product(result, square);
     square = product(square, square);
   }
-  return result.high;
+  return (1.0 - result.high) - result.low;
 }
 
 // torch.lerp: start + weight (end - start), from the end that is nearer.
@@ -113,8 +113,8 @@ struct AdamStep {
   Penalty<T> penalized;
 
   AdamStep(const double* h, std::int64_t step)
-      : minus_step_size(T(-h[0] / (1 - power(h[1], step)))), beta2(T(h[2])), rest2(T(1 - h[2])),
-        inverse_root(T(1 / __builtin_sqrt(1 - power(h[2], step)))), eps(T(h[3])),
+      : minus_step_size(T(-h[0] / one_minus_power(h[1], step))), beta2(T(h[2])), rest2(T(1 - h[2])),
+        inverse_root(T(1 / __builtin_sqrt(one_minus_power(h[2], step)))), eps(T(h[3])),
         shrink(T(1 - h[0] * h[4])), shrinks(decoupled && h[4] != 0), towards(1 - h[1]),
         penalized(decoupled ? 0.0 : h[4]) {}
 

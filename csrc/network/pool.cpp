@@ -12,7 +12,9 @@
 #include <fstream>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -32,8 +34,6 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kPollEvery = std::chrono::milliseconds(50);
 constexpr auto kSpinFor = std::chrono::microseconds(30);  // then a worker sleeps
 
-// The worker that the running thread is, while it runs an item; -1 outside.
-thread_local int current_worker = -1;
 thread_local int uninterrupted = 0;
 
 struct Job {
@@ -54,30 +54,44 @@ struct Job {
     failed = true;
   }
 
-  // Runs items until none is left. The caller polls for interrupts, the workers do not.
-  void work(int worker, bool caller) {
-    if (worker >= workers) return;
-    current_worker = worker;
-    auto polled = Clock::now();
-    try {
-      for (Index i = next++; i < count && !failed; i = next++) {
-        item(i, worker);
-        if (caller && uninterrupted == 0 && poll_interrupt != nullptr && Clock::now() - polled > kPollEvery) {
-          poll_interrupt();
-          polled = Clock::now();
-        }
-      }
-    } catch (...) {
-      fail(std::current_exception());
-    }
-    current_worker = -1;
-  }
+  void work(int worker, bool caller);
 };
+
+// What the running thread is at, while it runs items.
+struct Running {
+  Job* job = nullptr;
+  int worker = 0;
+  bool polls = false;  // the thread that started the job does, the workers do not
+  Clock::time_point polled;
+};
+thread_local Running running;
+
+struct JobFailed {};  // thrown by poll in the other workers, where one has failed
+
+// Runs items until none is left.
+void Job::work(int worker, bool caller) {
+  if (worker >= workers) return;
+  running = {this, worker, caller, Clock::now()};
+  try {
+    for (Index i = next++; i < count && !failed; i = next++) {
+      item(i, worker);
+      poll();
+    }
+  } catch (...) {
+    fail(std::current_exception());
+  }
+  running = {};
+}
 
 class Pool {
  public:
+  // As many of the threads as the system lets start.
   explicit Pool(int threads) {
-    for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { serve(i); });
+    workers_.reserve(static_cast<std::size_t>(threads));
+    try {
+      for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { serve(i); });
+    } catch (const std::system_error&) {
+    }
   }
 
   ~Pool() {
@@ -153,8 +167,14 @@ int processors_by_quota() {
 
 int first_thread_count() {
   const char* wanted = std::getenv("MLPKERN_NUM_THREADS");
-  const int count = wanted == nullptr ? 0 : std::atoi(wanted);
-  return count > 0 ? std::min(count, 1024) : available_processors();
+  if (wanted == nullptr || *wanted == '\0') return available_processors();
+  char* end = nullptr;
+  const long count = std::strtol(wanted, &end, 10);
+  if (*end != '\0' || count < 1 || count > kMostThreads) {
+    throw std::invalid_argument("MLPKERN_NUM_THREADS must be a whole number from 1 to " +
+                                std::to_string(kMostThreads) + "; got '" + wanted + "'");
+  }
+  return static_cast<int>(count);
 }
 
 // The one pool of the process. `use` is held by the thread whose job runs. After fork the child has none of
@@ -172,7 +192,7 @@ State*& state_of_process() {
       const int threads = current->threads;
       current = new State;
       current->threads = threads;
-      current_worker = -1;
+      running = {};
     });
     return new State;
   }();
@@ -203,10 +223,18 @@ void set_num_threads(int count) {
   state->threads = count;
 }
 
+void poll() {
+  if (running.job == nullptr || uninterrupted > 0) return;
+  if (running.job->failed) throw JobFailed();
+  if (!running.polls || poll_interrupt == nullptr || Clock::now() - running.polled < kPollEvery) return;
+  poll_interrupt();
+  running.polled = Clock::now();
+}
+
 void parallel_for(Index count, int workers, const std::function<void(Index, int)>& item) {
   if (count <= 0) return;
-  if (current_worker >= 0) {  // inside an item: go on in the same thread, with its own scratch
-    for (Index i = 0; i < count; ++i) item(i, current_worker);
+  if (running.job != nullptr) {  // inside an item: go on in the same thread, with its own scratch
+    for (Index i = 0; i < count; ++i) item(i, running.worker);
     return;
   }
   Job job(item, count, workers);

@@ -12,8 +12,9 @@ namespace mlpkern {
 
 // Threads in use, the caller included: at first MLPKERN_NUM_THREADS, or else the processors that the
 // process may use (affinity, and the container's quota).
-int num_threads();
-void set_num_threads(int count);
+constexpr int kMostThreads = 1024;
+int num_threads();              // throws std::invalid_argument where MLPKERN_NUM_THREADS is no number
+void set_num_threads(int count);  // 1 … kMostThreads
 
 // The number of processors that this process may use.
 int available_processors();
@@ -36,6 +37,10 @@ class Uninterrupted {
 // key to scratch of its own. Serial where workers or count is 1, while another thread's job runs, and
 // inside an item (then with that item's worker). An exception in an item ends the job and comes out here.
 void parallel_for(Index count, int workers, const std::function<void(Index item, int worker)>& item);
+
+// For long items: goes on where all is well, polls where it is due, and throws where the job has failed
+// meanwhile. Call it where the item may be left.
+void poll();
 
 // How many workers a job of so many multiply-adds deserves: one below about 20 µs of work.
 inline int workers_for(double multiply_adds) {

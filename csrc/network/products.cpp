@@ -11,31 +11,36 @@ namespace mlpkern {
 
 namespace {
 
-// Rows of c that one item computes: the fewer items, the less often b is packed; at least four items a
-// worker, so that they end together; at most a billion multiply-adds an item, so that Ctrl-C comes through.
-Index rows_an_item(Index rows, double work, int crew) {
-  constexpr Index kFewest = 96;
-  constexpr double kMostWork = 1e9;
-  const Index items = std::max<Index>(crew == 1 ? 1 : 4 * crew, static_cast<Index>(work / kMostWork) + 1);
-  return std::max(kFewest, (rows + items - 1) / items);
+// The block of c that one item computes. The fewer items, the less often b is packed; but there are four a
+// worker, so that they end together, and none has more than some 10 ms of work, so that Ctrl-C comes through
+// (100 ms on the baseline).
+struct Block {
+  Index rows, cols;
+};
+Block block_of(Index rows, Index cols, Index k, int crew) {
+  constexpr Index kFewestRows = 96, kFewestCols = 512;
+  constexpr double kMostWork = 3e8;  // multiply-adds
+  const double row_work = static_cast<double>(cols) * static_cast<double>(k);
+  const Index items = crew == 1 ? 1 : 4 * crew;
+  const auto most_rows = static_cast<Index>(kMostWork / std::max(row_work, 1.0));
+  const Index m = std::max(kFewestRows, std::min(ceil_div(rows, items), most_rows));
+  if (rows <= m && crew > 1) return {m, kFewestCols};  // few rows: share out the columns
+  const auto most_cols = static_cast<Index>(kMostWork / (static_cast<double>(m) * static_cast<double>(k) + 1));
+  return {m, most_cols >= cols ? cols : std::max(kFewestCols, most_cols / kFewestCols * kFewestCols)};
 }
 
-// c = start + a b by blocks of rows, or of columns where rows are few. The chains of the elements are the
-// same whoever computes them.
+// c = start + a b by blocks. The chains of the elements are the same whoever computes them.
 template <class T>
 void product(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start, const T* bias) {
-  constexpr Index kCols = 512;
+  if (c.rows == 0 || c.cols == 0) return;
   const auto& kernels = active_kernels<T>();
-  const double work =
-      static_cast<double>(c.rows) * static_cast<double>(c.cols) * static_cast<double>(a.cols);
-  const int crew = workers_for(work);
-  const Index rows = rows_an_item(c.rows, work, crew);
-  const Index row_blocks = (c.rows + rows - 1) / rows;
-  const Index col_blocks = row_blocks >= crew ? 1 : (c.cols + kCols - 1) / kCols;
-  parallel_for(row_blocks * col_blocks, crew, [&](Index block, int) {
-    const Index i = block / col_blocks * rows, j = block % col_blocks * kCols;
-    const Index m = std::min(rows, c.rows - i);
-    const Index n = col_blocks == 1 ? c.cols : std::min(kCols, c.cols - j);
+  const int crew =
+      workers_for(static_cast<double>(c.rows) * static_cast<double>(c.cols) * static_cast<double>(a.cols));
+  const Block block = block_of(c.rows, c.cols, a.cols, crew);
+  const Index across = ceil_div(c.cols, block.cols);
+  parallel_for(ceil_div(c.rows, block.rows) * across, crew, [&](Index item, int) {
+    const Index i = item / across * block.rows, j = item % across * block.cols;
+    const Index m = std::min(block.rows, c.rows - i), n = std::min(block.cols, c.cols - j);
     kernels.gemm(rows_of(a, i, m), cols_of(b, j, n), cols_of(rows_of(c, i, m), j, n), start,
                  bias == nullptr ? nullptr : bias + j, thread_scratch<T>());
   });

@@ -11,8 +11,6 @@
 
 namespace mlpkern {
 
-constexpr Index rounded_up(Index n, Index multiple) { return (n + multiple - 1) / multiple * multiple; }
-constexpr Index ceil_div(Index n, Index d) { return (n + d - 1) / d; }
 constexpr std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
 struct Layer {

@@ -62,6 +62,7 @@ void Network<T>::descend_in_chunks(Index n, std::size_t operations, T* dx, const
     const Arrays target = chunks > 1 ? chunk_gradients(chunk) : gradients;
     T* scratch = thread_scratch<T>();
     for (Index first = chunk * rows; first < chunk_end; first += tile) {
+      poll();
       const Index count = std::min(tile, chunk_end - first);
       Values<T> d = workspace->values(worker, first);
       prepare(d, first, count, scratch);
@@ -78,6 +79,7 @@ template <class T>
 template <class Prepare>
 void Network<T>::descend_in_layers(Index n, std::size_t operations, T* dx, const Arrays& gradients,
                                    const Prepare& prepare) {
+  constexpr Index kRowsAtOnce = 4096;
   const Passes<T> passes(program_, active_kernels<T>());
   const int crew = workers(n);
   const Index tile = std::min(tile_rows(), rounded_up(ceil_div(n, crew), 6));
@@ -95,8 +97,11 @@ void Network<T>::descend_in_layers(Index n, std::size_t operations, T* dx, const
       const Index inputs = program_.widths[at(op.inputs.front())];
       const Index block = std::min<Index>(96, rounded_up(ceil_div(inputs, crew), 6));
       parallel_for(ceil_div(inputs, block), crew, [&](Index i, int) {
-        passes.backward_parameters(op, pass, 0, n, i * block, std::min(block, inputs - i * block),
-                                   thread_scratch<T>());
+        for (Index first = 0; first < n; first += kRowsAtOnce) {  // one chain, in pieces
+          poll();
+          passes.backward_parameters(op, pass, first, std::min(kRowsAtOnce, n - first), i * block,
+                                     std::min(block, inputs - i * block), thread_scratch<T>());
+        }
       });
     }
     parallel_for(tiles, crew, [&](Index i, int) {
