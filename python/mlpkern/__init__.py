@@ -5,12 +5,15 @@ Arrays are rows: x (n, D), w (D, L), b (L,). float32 in, float32 out; float64 in
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 try:
     from mlpkern import _core
 except ImportError as error:
     error.add_note(
-        "mlpkern: the compiled module is missing; build it with `pip install .` in the source tree, "
-        "and do not run Python from its python/ folder"
+        "mlpkern: the compiled module is missing; build it with `pip install .` in the source "
+        "tree, and do not run Python from its python/ folder"
     )
     raise
 
@@ -20,21 +23,44 @@ from mlpkern import losses as _losses
 from mlpkern import machine as _machine
 from mlpkern import models as _models
 from mlpkern import optimizers as _optimizers
-from mlpkern import reference
 from mlpkern import training as _training
 from mlpkern.activations import *
-from mlpkern.graph import Graph
 from mlpkern.linear import *
 from mlpkern.losses import *
 from mlpkern.machine import *
 from mlpkern.maps import Frozen, Map
 from mlpkern.models import *
 from mlpkern.optimizers import *
-from mlpkern.persistence import load, save
-from mlpkern.trace import Trace
 from mlpkern.training import *
 
+if TYPE_CHECKING:
+    from mlpkern import reference
+    from mlpkern.graph import Graph
+    from mlpkern.persistence import load, save
+    from mlpkern.trace import Trace
+
 __version__ = _core.__version__
+
+# Imported when first asked for: most programs never do.
+_LATER = {
+    "Graph": "mlpkern.graph",
+    "Trace": "mlpkern.trace",
+    "load": "mlpkern.persistence",
+    "save": "mlpkern.persistence",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "reference":
+        return importlib.import_module("mlpkern.reference")
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
+    raise AttributeError(f"module 'mlpkern' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "Frozen",

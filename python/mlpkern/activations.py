@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mlpkern import _core, reference
+from mlpkern import _core
+from mlpkern._arguments import number
 from mlpkern.maps import Map, ProgramBuilder
 
 
@@ -41,6 +42,10 @@ class Activation(Map):
         """The same as calling it: an activation keeps nothing."""
         return self._kernel.value(x, out)
 
+    def backward(self, dy: ArrayLike, *, need_dx: bool = True) -> NDArray[Any] | None:
+        """Not by itself: inside a network, or as ``vjp(s, g)``."""
+        raise TypeError(f"{type(self).__name__}: an activation keeps nothing; use vjp(s, g)")
+
     def derivative(self, s: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """``f'(s)``, the diagonal of the Jacobian, of the shape of s."""
         self._refuse_by_rows("derivative")
@@ -61,6 +66,7 @@ class Activation(Map):
 
     def jacobian(self, s: ArrayLike) -> NDArray[Any]:
         """The dense Jacobian ``da/ds``, shape (..., L, L) for s of shape (..., L): to look at."""
+        self._kernel.value(s)  # refuses what is no array of floats
         s = np.asarray(s)
         if s.ndim == 0:
             raise ValueError(f"{type(self).__name__}: s must be (..., L); got ()")
@@ -107,17 +113,18 @@ _NOT_NEGATIVE = {("Softshrink", "lambd"), ("Hardshrink", "lambd")}
 
 
 def _checked(name: str, parameter: str, value: Any) -> float:
-    subject = f"{name}: {parameter}"
-    if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
-        raise TypeError(f"{subject} must be a number; got {type(value).__name__}")
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{subject} must be finite; got {number}")
-    if (name, parameter) in _POSITIVE and number <= 0:
-        raise ValueError(f"{subject} must be greater than 0; got {number}")
-    if (name, parameter) in _NOT_NEGATIVE and number < 0:
-        raise ValueError(f"{subject} must be at least 0; got {number}")
-    return number
+    positive = (name, parameter) in _POSITIVE
+    least = 0.0 if positive or (name, parameter) in _NOT_NEGATIVE else -math.inf
+    return number(name, parameter, value, least, open_=positive)
+
+
+class _OracleDoc:
+    """The docstring of a class: that of its oracle, read when somebody asks."""
+
+    def __get__(self, instance: object, owner: type) -> str | None:
+        from mlpkern import reference
+
+        return getattr(reference, owner.__name__).__doc__
 
 
 def _make_class(name: str, parameters: list[tuple[str, float]]) -> type[Activation]:
@@ -128,7 +135,7 @@ def _make_class(name: str, parameters: list[tuple[str, float]]) -> type[Activati
         ]
     )
 
-    def __init__(self: Activation, *args: Any, **kwargs: Any) -> None:
+    def __init__(self: Activation, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -148,7 +155,7 @@ def _make_class(name: str, parameters: list[tuple[str, float]]) -> type[Activati
         {
             "__init__": __init__,
             "__signature__": signature,
-            "__doc__": getattr(reference, name, reference.GELU).__doc__,
+            "__doc__": _OracleDoc(),
             "__module__": __name__,
             "_name": name,
             "by_rows": _core.by_rows(name),
@@ -164,14 +171,12 @@ class GELU(_classes["GELU"]):
     """``s Phi(s)`` with the normal distribution Phi (exact, by erf), or its tanh approximation."""
 
     __signature__ = inspect.Signature(
-        [
-            inspect.Parameter(
-                "approximate", inspect.Parameter.POSITIONAL_OR_KEYWORD, default="none"
-            )
-        ]
+        [inspect.Parameter("approximate", inspect.Parameter.POSITIONAL_OR_KEYWORD, default="none")]
     )
 
     def __init__(self, approximate: str = "none") -> None:
+        if not isinstance(approximate, str):
+            raise TypeError(f"GELU: approximate must be a string; got {type(approximate).__name__}")
         if approximate not in ("none", "tanh"):
             raise ValueError(f"GELU: approximate must be 'none' or 'tanh'; got {approximate!r}")
         self.approximate = approximate

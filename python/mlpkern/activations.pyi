@@ -12,6 +12,7 @@ class Activation(Map):
     def __init__(self) -> None: ...
     def __call__(self, s: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]: ...
     def predict(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]: ...
+    def backward(self, dy: ArrayLike, *, need_dx: bool = True) -> NDArray[Any] | None: ...
     def derivative(self, s: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]: ...
     def second_derivative(self, s: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]: ...
     def jvp(self, s: ArrayLike, v: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]: ...
@@ -108,37 +109,37 @@ ACTIVATIONS: dict[str, type[Activation]]
 
 def activation(name: str, **parameters: Any) -> Activation: ...
 
-__all__ = [
+__all__ = [  # noqa: RUF022
     "ACTIVATIONS",
     "Activation",
-    "CELU",
+    "LogSoftmax",
+    "Softmax",
+    "activation",
+    "Identity",
+    "ReLU",
+    "LeakyReLU",
+    "ReLU6",
     "ELU",
-    "Exp",
+    "SELU",
+    "CELU",
     "GELU",
-    "Gaussian",
-    "Hardshrink",
+    "Sigmoid",
+    "LogSigmoid",
+    "Tanh",
+    "Softplus",
+    "Softsign",
+    "SiLU",
+    "Mish",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
-    "Identity",
-    "LeakyReLU",
-    "LogSigmoid",
-    "LogSoftargmax",
-    "LogSoftmax",
-    "Mish",
-    "ReLU",
-    "ReLU6",
-    "SELU",
-    "SiLU",
-    "Sigmoid",
-    "Sine",
-    "Softargmax",
-    "Softmax",
-    "Softplus",
-    "Softshrink",
-    "Softsign",
-    "Squareplus",
-    "Tanh",
     "Tanhshrink",
-    "activation",
+    "Softshrink",
+    "Hardshrink",
+    "Squareplus",
+    "Sine",
+    "Gaussian",
+    "Exp",
+    "Softargmax",
+    "LogSoftargmax",
 ]

@@ -16,10 +16,10 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple, TypeAlias
-from html import escape
 
 from mlpkern.activations import Activation
 from mlpkern.losses import Loss

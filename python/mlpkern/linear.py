@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpkern import _core
+from mlpkern._arguments import number
 
 __all__ = ["linear", "linear_backward", "logsumexp"]
 
@@ -108,4 +109,4 @@ def logsumexp(e: ArrayLike, beta: float = 1.0) -> NDArray[Any] | np.floating[Any
     ValueError
         If beta is not finite and positive, or K is 0.
     """
-    return _core.logsumexp(e, beta)
+    return _core.logsumexp(e, number("logsumexp", "beta", beta, 0.0, open_=True))

@@ -1,20 +1,20 @@
 """Losses: the cost of predictions, and its gradient by them.
 
-Sums run over the K outputs of a sample, as the mathematics has them; over the batch the cost is the
-mean or the sum of the samples' costs, as ``reduction`` says, and a gradient always belongs to the cost
-that was reported. With ``sample_weight`` a sample counts so many times: the mean divides by the sum of
-the weights, and a sample of weight 0 is left out whatever its cost.
+Sums run over the K outputs of a sample, as the mathematics has them; over the batch the cost is
+the mean or the sum of the samples' costs, as ``reduction`` says, and a gradient always belongs to
+the cost that was reported. With ``sample_weight`` a sample counts so many times: the mean divides
+by the sum of the weights, and a sample of weight 0 is left out whatever its cost.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpkern import _core, pairs
+from mlpkern._arguments import flag, number
 
 __all__ = [
     "LOSSES",
@@ -125,9 +125,7 @@ class Huber(Loss):
     """
 
     def __init__(self, delta: float = 1.0, *, reduction: str = "mean") -> None:
-        self.delta = _number("Huber", "delta", delta)
-        if self.delta <= 0:
-            raise ValueError(f"Huber: delta must be greater than 0; got {self.delta}")
+        self.delta = number("Huber", "delta", delta, 0.0, open_=True)
         self._setup("Huber", [self.delta], reduction)
 
     def _arguments(self) -> dict[str, Any]:
@@ -140,7 +138,7 @@ class PoissonNLL(Loss):
     """
 
     def __init__(self, log_input: bool = True, *, reduction: str = "mean") -> None:
-        self.log_input = bool(log_input)
+        self.log_input = flag("PoissonNLL", "log_input", log_input)
         self._setup("PoissonNLL", [float(self.log_input)], reduction)
 
     def _arguments(self) -> dict[str, Any]:
@@ -148,10 +146,10 @@ class PoissonNLL(Loss):
 
 
 class BinaryCrossEntropy(Loss):
-    """``-sum_k [y_k log p_k + (1 - y_k) log(1 - p_k)]``; ``from_logits`` with p = sigmoid(y_pred)."""
+    """``-sum_k [y_k log p_k + (1 - y_k) log(1 - p_k)]``; ``from_logits``: p = sigmoid(y_pred)."""
 
     def __init__(self, from_logits: bool = False, *, reduction: str = "mean") -> None:
-        self.from_logits = bool(from_logits)
+        self.from_logits = flag("BinaryCrossEntropy", "from_logits", from_logits)
         suffix = "WithLogits" if self.from_logits else ""
         self._setup("BinaryCrossEntropy" + suffix, [], reduction)
 
@@ -181,8 +179,8 @@ class CrossEntropy(Loss):
         *,
         reduction: str = "mean",
     ) -> None:
-        self.from_logits = bool(from_logits)
-        self.label_smoothing = _number("CrossEntropy", "label_smoothing", label_smoothing)
+        self.from_logits = flag("CrossEntropy", "from_logits", from_logits)
+        self.label_smoothing = number("CrossEntropy", "label_smoothing", label_smoothing)
         if not 0 <= self.label_smoothing <= 1:
             raise ValueError(
                 f"CrossEntropy: label_smoothing must be from 0 to 1; got {self.label_smoothing}"
@@ -193,15 +191,6 @@ class CrossEntropy(Loss):
 
     def _arguments(self) -> dict[str, Any]:
         return {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
-
-
-def _number(who: str, name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
-        raise TypeError(f"{who}: {name} must be a number; got {type(value).__name__}")
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{who}: {name} must be finite; got {number}")
-    return number
 
 
 # Class by name: the list that tests, benchmarks and documentation follow.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlpkern import _core
+from mlpkern._arguments import integer
 
 __all__ = [
     "get_num_threads",
@@ -39,19 +40,20 @@ def set_isa(name: str) -> None:
 
     Results are the same to the bit, the portable baseline's apart.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"set_isa: name must be a string; got {type(name).__name__}")
     _core.set_isa(name)
 
 
 def get_num_threads() -> int:
-    """The number of threads that a call may use: at first the processors, or MLPKERN_NUM_THREADS."""
+    """The number of threads that a call may use: the processors, or MLPKERN_NUM_THREADS."""
     return _core.get_num_threads()
 
 
 def set_num_threads(n: int) -> None:
     """Sets the number of threads that a call may use. Results do not depend on it."""
-    if isinstance(n, bool) or not isinstance(n, int | np.integer):
-        raise TypeError(f"set_num_threads: n must be an integer; got {type(n).__name__}")
-    _core.set_num_threads(int(n))
+    n = integer("set_num_threads", "n", n, 1)
+    _core.set_num_threads(min(n, 2**62))  # which has a limit of its own
 
 
 @contextlib.contextmanager

@@ -266,6 +266,15 @@ class Map:
         if core is not None:
             core.zero_grad()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as what it is made of and its parameters; gradients are left out."""
+        from mlpkern.models import unpickled
+
+        linears = self._linears()
+        flat = [part for f in linears for part in (f.w.ravel(), f.b) if part is not None]
+        numbers = np.concatenate(flat) if flat else np.zeros(0, np.float32)
+        return unpickled, (self.config(), numbers)
+
     # --- to look at -----------------------------------------------------------------------------
     def freeze(self) -> Frozen:
         """An immutable copy for serving, called like the network."""
@@ -288,6 +297,8 @@ class Frozen:
     """An immutable copy of a network: predicts, from any number of threads."""
 
     def __init__(self, net: Map) -> None:
+        if not isinstance(net, Map):
+            raise TypeError(f"Frozen: net must be a network; got {type(net).__name__}")
         self._net = net.copy()
         for f in self._net._linears():
             f._block.parameters.flags.writeable = False
@@ -297,6 +308,9 @@ class Frozen:
         return self._net.predict(x, out)
 
     predict = __call__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Frozen, (self._net,)
 
     def __repr__(self) -> str:
         return f"Frozen({self._net!r})"

@@ -11,21 +11,16 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from mlpkern import _core
+from mlpkern._arguments import flag, integer
 from mlpkern.activations import Activation, activation
 from mlpkern.maps import Block, Map, ProgramBuilder
 
 __all__ = ["MLP", "Chain", "Linear", "Sum", "from_config"]
 
 
-def _size(who: str, name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{who}: {name} must be an integer; got {type(value).__name__}")
-    if value < 0:
-        raise ValueError(f"{who}: {name} must be at least 0; got {value}")
-    return int(value)
-
-
 def _dtype(who: str, dtype: DTypeLike) -> np.dtype[Any]:
+    if dtype is None:  # which NumPy takes for float64
+        raise TypeError(f"{who}: dtype must be float32 or float64; got None")
     try:
         result = np.dtype(dtype)
     except TypeError:
@@ -64,8 +59,8 @@ class Linear(Map):
         dtype: DTypeLike = np.float32,
         seed: Any = 0,
     ) -> None:
-        self._shape = _size("Linear", "D", D), _size("Linear", "L", L)
-        self.bias = bool(bias)
+        self._shape = integer("Linear", "D", D, 0), integer("Linear", "L", L, 0)
+        self.bias = flag("Linear", "bias", bias)
         self._usage = _core.Usage()
         self._owns_block = True
         generator = np.random.default_rng(seed)
@@ -226,7 +221,8 @@ class _Composite(Map):
         return _config(self, [])
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(map(repr, self._inner))})"
+        kind = "Sum" if isinstance(self, Sum) else "Chain"  # a call that makes the like of it
+        return f"{kind}({', '.join(map(repr, self._inner))})"
 
 
 class Chain(_Composite):
@@ -310,7 +306,13 @@ class MLP(Chain):
             raise TypeError(f"MLP: sizes must be a list of integers; got {type(sizes).__name__}")
         if len(sizes) < 2:
             raise ValueError(f"MLP: sizes must be [D, …, K], two or more; got {list(sizes)}")
+        sizes = [integer("MLP", f"sizes[{i}]", size, 0) for i, size in enumerate(sizes)]
         inner = len(sizes) - 2
+        if not isinstance(hidden, str | Activation | list | tuple):
+            raise TypeError(
+                "MLP: hidden must be a name, an Activation or a list of them; "
+                f"got {type(hidden).__name__}"
+            )
         chosen = [hidden] * inner if isinstance(hidden, str | Activation) else list(hidden)
         if len(chosen) != inner:
             raise ValueError(
@@ -367,6 +369,16 @@ def from_config(config: dict[str, Any], dtype: DTypeLike = np.float32) -> Map:
         If it describes no map.
     """
     return _from_config(config, _dtype("from_config", dtype), [])
+
+
+def unpickled(config: dict[str, Any], numbers: NDArray[Any]) -> Map:
+    """The map of that architecture with those parameters: what pickle calls."""
+    net = from_config(config, numbers.dtype)
+    offset = 0
+    for f in net._linears():
+        f._block.parameters[f._offset : f._offset + f._size()] = numbers[offset:][: f._size()]
+        offset += f._size()
+    return net
 
 
 def _from_config(config: Any, dtype: np.dtype[Any], seen: list[Map | None]) -> Map:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpkern import _core
+from mlpkern._arguments import flag, number
 from mlpkern.maps import Map
 
 __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
@@ -129,17 +130,14 @@ def _checked(who: str, name: str, value: Any) -> Any:
             raise TypeError(f"{who}: betas must be a pair of numbers; got {value!r}")
         return tuple(_checked(who, f"betas[{i}]", b) for i, b in enumerate(value))
     if name in ("nesterov", "centered"):
-        return bool(value)
-    if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
-        raise TypeError(f"{who}: {name} must be a number; got {type(value).__name__}")
-    number = float(value)
+        return flag(who, name, value)
     below_one = name.startswith("betas") or name in ("alpha", "dampening")
-    if not (math.isfinite(number) and number >= 0 and not (below_one and number > 1)):
-        rule = "from 0 to 1" if below_one else "finite and at least 0"
-        raise ValueError(f"{who}: {name} must be {rule}; got {number}")
-    if name.startswith("betas") and number == 1:
-        raise ValueError(f"{who}: {name} must be less than 1; got {number}")
-    return number
+    result = number(who, name, value, -math.inf if below_one else 0.0)
+    if below_one and not 0 <= result <= 1:
+        raise ValueError(f"{who}: {name} must be from 0 to 1; got {result}")
+    if name.startswith("betas") and result == 1:
+        raise ValueError(f"{who}: {name} must be less than 1; got {result}")
+    return result
 
 
 class SGD(Optimizer):
@@ -195,7 +193,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Optimizer):
-    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019): ``w *= 1 - lr weight_decay``."""
+    """Adam with decoupled decay (Loshchilov and Hutter, 2019): ``w *= 1 - lr weight_decay``."""
 
     def __init__(
         self,
@@ -209,7 +207,10 @@ class AdamW(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """RMSprop: the gradient over the root of the running mean of its square."""
+    """RMSprop: the gradient over the root of the running mean of its square.
+
+    Centered, a variance that rounding made negative counts as 0.
+    """
 
     _fixed = frozenset({"momentum", "centered"})
 
@@ -239,7 +240,7 @@ class RMSprop(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """Adagrad (Duchi, Hazan and Singer, 2011): the gradient over the root of the sum of its squares."""
+    """Adagrad (Duchi, Hazan, Singer, 2011): the gradient over the root of its summed squares."""
 
     def __init__(
         self,

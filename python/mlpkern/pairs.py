@@ -1,10 +1,10 @@
 """The pairs of an activation and a cost that have a form which neither overflows nor cancels.
 
 Sigmoid with binary cross-entropy, softargmax with categorical cross-entropy: cost and gradient are
-computed from s, the input of the activation. ``train_step`` sees both sides and does so. In the five
-separate steps the cost sees only ``y_pred`` and backward only ``dy``; so the network remembers which
-array was its last output, and the cost remembers which gradient it gave for it. Both are recognized
-by identity, and the gradient by its contents too: whoever changes it gets the plain product.
+computed from s, the input of the activation. ``train_step`` sees both sides and does so. In the
+five separate steps the cost sees only ``y_pred`` and backward only ``dy``; so the network remembers
+which array was its last output, and the cost remembers which gradient it gave for it. Both are
+recognized by identity, and by their contents too: whoever changes one gets the plain product.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every intermediate and every derivative of a pass through a network, by the names of the mathematics."""
+"""Every intermediate and derivative of a pass, by the names of the mathematics."""
 
 from __future__ import annotations
 
@@ -144,8 +144,9 @@ def trace(net: Map, x: ArrayLike, y: ArrayLike, loss: Loss) -> Trace:
         raise TypeError(f"trace: loss must be a Loss; got {type(loss).__name__}")
     layers = _layers(net)
     x = np.asarray(x)
-    if x.ndim != 2:
-        raise ValueError(f"trace: x must be (n, D); got {x.shape}")
+    D = layers[0][0].inputs
+    if x.ndim != 2 or x.shape[1] != D:
+        raise ValueError(f"trace: x must be (n, D) with D = {D}; got {x.shape}")
     t = Trace()
     t._add("x", "input", x)
     t._add("y", "target", np.asarray(y))

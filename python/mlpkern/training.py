@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mlpkern._arguments import flag, integer, number
 from mlpkern.losses import Loss
 from mlpkern.maps import Map
 from mlpkern.optimizers import Optimizer
@@ -16,13 +17,15 @@ from mlpkern.optimizers import Optimizer
 __all__ = ["EarlyStopping", "History", "fit", "train_step", "value_and_gradient"]
 
 
-def _check_training(who: str, net: Any, loss: Any, optimizer: Any = None) -> None:
+def _check_objective(who: str, net: Any, loss: Any) -> None:
     if not isinstance(net, Map):
         raise TypeError(f"{who}: net must be a network; got {type(net).__name__}")
     if not isinstance(loss, Loss):
         raise TypeError(f"{who}: loss must be a Loss; got {type(loss).__name__}")
-    if optimizer is None:
-        return
+
+
+def _check_training(who: str, net: Any, loss: Any, optimizer: Any) -> None:
+    _check_objective(who, net, loss)
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"{who}: optimizer must be an Optimizer; got {type(optimizer).__name__}")
     if optimizer.net is not net:
@@ -80,7 +83,7 @@ def value_and_gradient(
 
     ``net.gradients`` stay as they are. Arguments as in :func:`train_step`.
     """
-    _check_training("value_and_gradient", net, loss)
+    _check_objective("value_and_gradient", net, loss)
     linears = net._linears()
     gradient = np.zeros(sum(f._size() for f in linears), net.dtype or np.float32)
     pairs = []
@@ -146,25 +149,33 @@ class EarlyStopping:
         min_delta: float = 0.0,
         restore_best: bool = True,
     ) -> None:
-        if patience < 1:
-            raise ValueError(f"EarlyStopping: patience must be at least 1; got {patience}")
-        self.patience, self.monitor, self.min_delta = patience, monitor, min_delta
-        self.restore_best = restore_best
-        self.begin()
+        self.patience = integer("EarlyStopping", "patience", patience, 1)
+        self.min_delta = number("EarlyStopping", "min_delta", min_delta)
+        self.restore_best = flag("EarlyStopping", "restore_best", restore_best)
+        self.monitor = monitor
+        self._forget()
 
-    def begin(self) -> None:
-        """Forgets what it saw; ``fit`` calls it first."""
+    def begin(self, history: History) -> None:
+        """Forgets what it saw before; ``fit`` calls it first."""
+        self._key(history)
+        self._forget()
+
+    def _key(self, history: History) -> str:
+        key = self.monitor or ("val_loss" if "val_loss" in history else "loss")
+        if key not in history:
+            raise ValueError(
+                f"EarlyStopping: monitor must be one of {', '.join(history)}; got {key!r}"
+            )
+        return key
+
+    def _forget(self) -> None:
         self.best = float("inf")
         self.best_epoch = 0
         self._parameters: NDArray[Any] | None = None
 
     def __call__(self, history: History) -> bool:
         """Whether to stop, after an epoch."""
-        key = self.monitor or ("val_loss" if "val_loss" in history else "loss")
-        if key not in history:
-            raise ValueError(
-                f"EarlyStopping: monitor must be one of {', '.join(history)}; got {key!r}"
-            )
+        key = self._key(history)
         if history[key][-1] < self.best - self.min_delta:
             self.best, self.best_epoch = history[key][-1], history.epochs
             if self.restore_best:
@@ -212,7 +223,7 @@ def fit(
         None draws another one each time.
     sample_weight : array, shape (n,), optional
     validation : (x, y), or a number between 0 and 1, optional
-        Samples whose cost is reported as ``val_loss``; a number sets aside the last part of x and y.
+        Samples whose cost is reported as ``val_loss``; a number sets aside the last part of x, y.
     callbacks : sequence of callables
         Each is called with the history after every epoch; training ends when one returns True.
     progress : bool
@@ -229,21 +240,23 @@ def fit(
         On Ctrl-C, within 250 ms; the model is at its last whole step.
     """
     _check_training("fit", net, loss, optimizer)
-    epochs = _count("epochs", epochs, 0)
-    batch_size = _count("batch_size", batch_size, 1)
+    epochs = integer("fit", "epochs", epochs, 0)
+    batch_size = integer("fit", "batch_size", batch_size, 1)
     x, y, sample_weight, held_out = _split(np.asarray(x), np.asarray(y), sample_weight, validation)
     x = np.ascontiguousarray(x)
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(None if seed is None else integer("fit", "seed", seed, 0))
     core = net._core_for(x).core
     history = History(net, optimizer)
     if held_out is not None:
-        core.value(loss._core, *held_out, None)  # refuses what does not fit, before any step
+        history["val_loss"] = []
+    if held_out is not None:
+        _check_validation(net, loss, *held_out)
     for callback in callbacks:
         if not callable(callback):
             raise TypeError(f"fit: callbacks must be callable; got {type(callback).__name__}")
     start = time.perf_counter()
     for callback in callbacks:
-        getattr(callback, "begin", lambda: None)()
+        getattr(callback, "begin", lambda _: None)(history)
     bar = _progress_bar(epochs) if progress else None
     try:
         for _ in range(epochs):
@@ -253,7 +266,7 @@ def fit(
             )
             history["loss"].append(cost)
             if held_out is not None:
-                history.setdefault("val_loss", []).append(core.value(loss._core, *held_out, None))
+                history["val_loss"].append(core.value(loss._core, *held_out, None))
             history.seconds = time.perf_counter() - start
             if bar is not None:
                 last = {key: f"{values[-1]:.4g}" for key, values in history.items()}
@@ -271,12 +284,13 @@ def fit(
     return history
 
 
-def _count(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"fit: {name} must be an integer; got {type(value).__name__}")
-    if value < least:
-        raise ValueError(f"fit: {name} must be at least {least}; got {value}")
-    return int(value)
+def _check_validation(net: Map, loss: Loss, x: Any, y: Any) -> None:
+    """Refuses what does not fit, before any step."""
+    try:
+        net._core_for(x).core.value(loss._core, x, y, None)
+    except (TypeError, ValueError) as error:
+        text = str(error).removeprefix("value: ")
+        raise type(error)(f"fit: validation {text}") from None
 
 
 def _split(

@@ -42,7 +42,7 @@ _CLASSES: tuple[type[Activation], ...] = (
 )
 # fmt: on
 _BY_NAME = {cls.__name__.lower(): cls for cls in _CLASSES}
-_BY_NAME |= {"softmax": Softargmax, "logsoftmax": LogSoftargmax}
+_BY_NAME |= {"softmax": Softargmax, "logsoftmax": LogSoftargmax, "swish": SiLU}
 
 
 def activation(name: str, **params: Any) -> Activation:

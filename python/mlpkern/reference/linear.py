@@ -54,7 +54,7 @@ def linear_backward(
     w : (D, L)
     need_dx : without it, dx is None
     out : (dx, dw, db), where to put the results
-    accumulate : add dw and db to what `out` holds (dx is always replaced)
+    accumulate : add each to what its array in `out` holds
 
     Returns
     -------
@@ -77,6 +77,7 @@ def linear_backward(
             return dx, dw, db
         if accumulate:
             dw, db = out[1] + dw, out[2] + db
+            dx = None if dx is None or out[0] is None else out[0] + dx
     return (None if dx is None else deliver(dx, out[0])), deliver(dw, out[1]), deliver(db, out[2])
 
 

@@ -153,7 +153,8 @@ class PoissonNLL(Loss):
 
     def costs(self, p: Array, y: Array) -> Array:
         if self.log_input:
-            return np.sum(np.exp(p) - _x_log(y, p), axis=1)
+            terms = np.exp(p) - _x_log(y, p)
+            return np.sum(np.where(p == np.inf, np.inf, terms), axis=1)  # exp outgrows y p
         return np.sum(p - _x_log(y, np.log(p)), axis=1)
 
     def slopes(self, p: Array, y: Array) -> Array:

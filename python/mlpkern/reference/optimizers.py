@@ -27,7 +27,8 @@ class Optimizer:
         self.t += 1
         p = self.net.parameters
         with np.errstate(all="ignore"):
-            self.update(p, self.net.gradients + self.weight_decay * p)
+            decay = self.weight_decay * p if self.weight_decay else 0  # 0 inf would be NaN
+            self.update(p, self.net.gradients + decay)
 
     def update(self, p: Array, g: Array) -> None:
         """Change `p` in place; `g` is the gradient with weight_decay * p added to it."""

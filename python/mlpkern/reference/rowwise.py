@@ -51,9 +51,10 @@ def log_softargmax(e: Array) -> Array:
     if e.shape[-1] == 0:
         return e.copy()
     with np.errstate(all="ignore"):
-        shifted = e - np.max(e, axis=-1, keepdims=True)
+        top = np.max(e, axis=-1, keepdims=True)
+        shifted = e - top
         rest = np.sum(_without_top(np.exp(shifted), e), axis=-1, keepdims=True)
-        return shifted - np.log1p(rest)
+        return np.where(np.isinf(top), np.nan, shifted - np.log1p(rest))
 
 
 def complement(y: Array) -> Array:

@@ -15,32 +15,43 @@ from .rowwise import Softargmax
 from .smooth import Sigmoid
 
 
-def train_step(net: Map, loss: Loss, opt: Optimizer, x: ArrayLike, y: ArrayLike) -> float:
+def train_step(
+    net: Map,
+    loss: Loss,
+    optimizer: Optimizer,
+    x: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Return the cost of the batch x (n, D), y, after moving the parameters one step."""
-    opt.zero_grad()
-    cost = _cost_and_backward(net, loss, x, y)
-    opt.step()
+    optimizer.zero_grad()
+    cost = _cost_and_backward(net, loss, x, y, sample_weight)
+    optimizer.step()
     return cost
 
 
-def value_and_gradient(net: Map, loss: Loss, x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
+def value_and_gradient(
+    net: Map, loss: Loss, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
     """Return the cost and its gradient, (P,); what net.gradients holds stays as it was."""
     kept = net.gradients.copy()
     net.zero_grad()
-    cost = _cost_and_backward(net, loss, x, y)
+    cost = _cost_and_backward(net, loss, x, y, sample_weight)
     gradient = net.gradients.copy()
     net.gradients[...] = kept
     return cost, gradient
 
 
-def _cost_and_backward(net: Map, loss: Loss, x: ArrayLike, y: ArrayLike) -> float:
+def _cost_and_backward(
+    net: Map, loss: Loss, x: ArrayLike, y: ArrayLike, weight: ArrayLike | None
+) -> float:
     """Return the cost, and add its derivatives to the gradients."""
     parts, loss, beta = _from_logits(_parts(net), loss)
     s, pullback = compose(parts, as_real(x, "x"))
     with np.errstate(all="ignore"):
         logits = beta * s
-        pullback(beta * loss.gradient(logits, y))
-    return loss(logits, y)
+        pullback(beta * loss.gradient(logits, y, weight))
+    return loss(logits, y, weight)
 
 
 def _parts(part: Part) -> list[Part]:
