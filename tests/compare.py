@@ -50,11 +50,11 @@ def ulp(exact: Array, dtype: Any) -> Array:
 def ulp_error(actual: Array, exact: Array) -> Array:
     """|actual - exact| in units of the last place; 0 where both are NaN or the same infinity.
 
-    Where actual is infinite and exact is not, the error is infinite, unless exact rounds to infinity.
+    Where actual is infinite and exact is not, the error is infinite, unless exact rounds to it.
     """
     actual, exact = np.asarray(actual), np.asarray(exact)
-    rounded = exact.astype(actual.dtype)
     with np.errstate(invalid="ignore", over="ignore"):
+        rounded = exact.astype(actual.dtype)
         error = np.abs(actual.astype(exact.dtype) - exact) / ulp(exact, actual.dtype)
         error = np.where(np.isinf(actual) & (actual == rounded), 0, error)
     both_nan = np.isnan(actual) & np.isnan(exact)

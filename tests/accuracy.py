@@ -1,0 +1,292 @@
+"""Measure how far activations are from exact: the largest error of each function and derivative.
+
+    python tests/accuracy.py --dtype float32 --exhaustive Tanh      all 2^32 inputs
+    python tests/accuracy.py --dtype float64 --samples 16           16 from each binade, and borders
+
+An error is |got - exact|/ulp(exact), the ulp being at least the smallest subnormal; next to a zero
+of a derivative (ROWS says where) it is |got - exact|/ulp(1), if that is less. The exact value is
+that of ``mlpkern.reference``, in float64 for float32 and in longdouble for float64; where a
+product's rounding would be multiplied by an exponential, that is not enough, and EXACT has the
+definition in 1000 bits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gmpy2  # type: ignore[import-untyped]
+import numpy as np
+from numpy.typing import NDArray
+
+import mlpkern as mk
+from compare import ulp_error
+
+Array = NDArray[Any]
+ORDERS = ("value", "derivative", "second_derivative")
+BOUND = {np.dtype(np.float32): 1.0, np.dtype(np.float64): 2.0}
+EVERYWHERE = (-math.inf, math.inf)
+
+
+@dataclass(frozen=True)
+class Row:
+    """An activation to measure; `zeros`: intervals around zeros that an order passes through."""
+
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    zeros: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(f'{k}={v!r}' for k, v in self.arguments.items())})"
+
+
+# fmt: off
+ROWS = (
+    Row("Identity"), Row("ReLU"), Row("ReLU", {"scale": 0.3}), Row("LeakyReLU"), Row("ReLU6"),
+    Row("ELU"), Row("ELU", {"alpha": 0.7}), Row("SELU"), Row("CELU"), Row("CELU", {"alpha": 0.3}),
+    Row("GELU", {}, {"derivative": ((-0.8, -0.7),),
+                     "second_derivative": ((-1.5, -1.3), (1.3, 1.5))}),
+    Row("GELU", {"approximate": "tanh"}, {"derivative": ((-0.8, -0.7),),
+                                          "second_derivative": ((-1.5, -1.3), (1.3, 1.5))}),
+    Row("Sigmoid"), Row("LogSigmoid"), Row("Tanh"), Row("Softplus"), Row("Softplus", {"beta": 2.3}),
+    Row("Softsign"),
+    Row("SiLU", {}, {"derivative": ((-1.3, -1.2),),
+                     "second_derivative": ((-2.5, -2.3), (2.3, 2.5))}),
+    Row("Mish", {}, {"derivative": ((-1.3, -1.1),),
+                     "second_derivative": ((-2.4, -2.1), (1.4, 1.6))}),
+    Row("Hardsigmoid"), Row("Hardswish", {}, {"derivative": ((-1.6, -1.4),)}), Row("Hardtanh"),
+    Row("Hardtanh", {"min_val": -0.3, "max_val": 0.7}), Row("Tanhshrink"),
+    Row("Softshrink"), Row("Softshrink", {"lambd": 0.3}),
+    Row("Hardshrink"), Row("Hardshrink", {"lambd": 0.3}),
+    Row("Squareplus"), Row("Squareplus", {"b": 0.3}), Row("Sine"),
+    Row("Sine", {"omega": 30.1}, {order: (EVERYWHERE,) for order in ORDERS}),
+    Row("Gaussian", {}, {"second_derivative": ((-0.8, -0.6), (0.6, 0.8))}), Row("Exp"),
+)
+# fmt: on
+
+
+def _softplus(s: Any, beta: float = 1.0) -> tuple[Any, Any, Any]:
+    x = s * gmpy2.mpfr(beta)
+    sigma = 1 / (1 + gmpy2.exp(-x))
+    value = max(s, 0) + gmpy2.log1p(gmpy2.exp(-abs(x))) / beta
+    return value, sigma, beta * sigma / (1 + gmpy2.exp(x))
+
+
+def _celu(s: Any, alpha: float = 1.0) -> tuple[Any, Any, Any]:
+    if s > 0:
+        return s, gmpy2.mpfr(1), gmpy2.mpfr(0)
+    e = gmpy2.exp(s / alpha)
+    return alpha * gmpy2.expm1(s / alpha), e, e / alpha if s < 0 else gmpy2.mpfr(0)
+
+
+def _gelu(s: Any, approximate: str = "none") -> tuple[Any, Any, Any]:
+    if approximate == "none":
+        cdf = gmpy2.erfc(-s / gmpy2.sqrt(2)) / 2
+        pdf = gmpy2.exp(-s * s / 2) / gmpy2.sqrt(2 * gmpy2.const_pi())
+        return s * cdf, cdf + s * pdf, (2 - s * s) * pdf
+    k, c = gmpy2.sqrt(8 / gmpy2.const_pi()), gmpy2.mpfr("0.044715")
+    p, dp, ddp = k * (s + c * s**3), k * (1 + 3 * c * s * s), 6 * k * c * s
+    sigma, other = 1 / (1 + gmpy2.exp(-p)), 1 / (1 + gmpy2.exp(p))
+    slope = sigma * other
+    return (
+        s * sigma,
+        sigma + s * dp * slope,
+        slope * (2 * dp + s * ddp + s * dp * dp * (other - sigma)),
+    )
+
+
+# (s, **arguments) -> f, f', f'', of finite numbers of high precision.
+EXACT: dict[str, Callable[..., tuple[Any, Any, Any]]] = {
+    "CELU": _celu,
+    "GELU": _gelu,
+    "Softplus": _softplus,
+}
+
+
+def exact_from_definition(row: Row, order: str, s: Array) -> Array:
+    """Return f(s), or a derivative, from EXACT, rounded to longdouble."""
+    result = np.empty(s.shape, np.longdouble)
+    with gmpy2.context(gmpy2.get_context(), precision=1000):
+        for i, x in enumerate(s):
+            y = EXACT[row.name](gmpy2.mpfr(float(x)), **row.arguments)[ORDERS.index(order)]
+            high = float(y)
+            rest = float(y - gmpy2.mpfr(high)) if math.isfinite(high) else 0.0
+            result[i] = np.longdouble(high) + np.longdouble(rest)
+    return result
+
+
+def exact(row: Row, order: str, s: Array, from_definition: bool | None = None) -> Array:
+    """Return the exact values for s, in a wider dtype than its own."""
+    reference = getattr(mk.reference, row.name)(**row.arguments)
+    function = reference if order == "value" else getattr(reference, order)
+    with np.errstate(invalid="ignore"):  # the cast of a signalling NaN
+        wide = s.astype(np.float64 if s.dtype == np.float32 else np.longdouble)
+    result = function(wide)
+    if from_definition is None:
+        from_definition = s.dtype == np.float64
+    if from_definition and row.name in EXACT:
+        finite = np.isfinite(s)
+        result = np.array(result)
+        result[finite] = exact_from_definition(row, order, s[finite])
+    return np.asarray(result)
+
+
+def errors(row: Row, order: str, s: Array, got: Array, want: Array) -> Array:
+    """Return the errors of `got` in the units of the module's head."""
+    result = ulp_error(got, want)
+    for low, high in row.zeros.get(order, ()):
+        near = (s >= low) & (s <= high)
+        absolute = np.abs(got[near].astype(want.dtype) - want[near]) / np.finfo(got.dtype).eps
+        result[near] = np.fmin(result[near], absolute)
+    return result
+
+
+def measure(row: Row, order: str, s: Array) -> tuple[float, float]:
+    """Return the largest error over s, and an s where it is; 0.5 if all are correctly rounded."""
+    activation = getattr(mk, row.name)(**row.arguments)
+    got = activation(s) if order == "value" else getattr(activation, order)(s)
+    with np.errstate(all="ignore"):
+        want = exact(row, order, s)
+        both_nan = np.isnan(got) & np.isnan(want)
+        off = (got != want.astype(got.dtype)) & ~both_nan
+        if off.any():  # few: the rest need no division
+            s, error = s[off], errors(row, order, s[off], got[off], want[off])
+        else:
+            error = np.where((got != want) & ~both_nan, 0.5, 0.0)
+    worst = int(np.argmax(error))
+    return float(error[worst]), float(s[worst])
+
+
+def borders(dtype: Any) -> Array:
+    """Return special values, kinks, places where a kernel changes its formula; and neighbours."""
+    info = np.finfo(dtype)
+    # fmt: off
+    numbers = [0, info.smallest_subnormal, info.tiny, info.eps, info.max, math.log(2) / 2, 0.25,
+               0.3, math.sqrt(2) - 1, 0.5, 0.7, 1, 1.5, 3, 6, 16, 24, 32, 40, 88.7228394,
+               103.972084, 372.56662, 600, 623.83246, 709.782712893384, 745.1332191019412, 1000,
+               2**19, math.inf, math.nan]
+    # fmt: on
+    if dtype == np.float64:
+        numbers += [2.0**200, 2.0**540]
+    s = np.array(numbers, dtype)
+    with np.errstate(all="ignore"):
+        s = np.concatenate([s, np.nextafter(s, dtype(np.inf)), np.nextafter(s, dtype(-np.inf))])
+    return np.concatenate([s, -s])
+
+
+def stratified(dtype: Any, samples: int, seed: int = 0) -> Array:
+    """Return `samples` numbers from each sign and exponent, NaN among them, and the borders."""
+    info = np.finfo(dtype)
+    integer = np.uint32 if dtype == np.float32 else np.uint64
+    rng = np.random.default_rng(seed)
+    upper = np.arange(2 ** (info.bits - info.nmant), dtype=integer) << integer(info.nmant)
+    lower = rng.integers(0, 2**info.nmant, (samples, upper.size), dtype=integer)
+    return np.concatenate([borders(dtype), (upper + lower).view(dtype).ravel()])
+
+
+BLOCK = 1 << 20
+PIECE = 1 << 16  # a piece stays in the caches
+
+
+def every_float32(block: int) -> Array:
+    """Return one block of all the numbers that 32 bits can mean."""
+    return (np.arange(BLOCK, dtype=np.uint32) + np.uint32(block * BLOCK)).view(np.float32)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one worker measures: a block of all float32, or the stratified sample (block -1)."""
+
+    row: Row
+    order: str
+    dtype: str
+    samples: int
+    block: int
+
+
+def run(task: Task) -> tuple[Task, float, float]:
+    dtype = np.dtype(task.dtype).type
+    s = every_float32(task.block) if task.block >= 0 else stratified(dtype, task.samples)
+    in_cache = range(0, s.size, PIECE)
+    return task, *max(measure(task.row, task.order, s[i : i + PIECE]) for i in in_cache)
+
+
+def start_worker(isa: str) -> None:
+    mk.set_num_threads(1)
+    mk.set_isa(isa)
+
+
+def tasks(rows: list[Row], options: argparse.Namespace) -> Iterator[Task]:
+    blocks = range((1 << 32) // BLOCK) if options.exhaustive else (-1,)
+    for row in rows:
+        for order in options.orders:
+            for block in blocks:
+                yield Task(row, order, options.dtype, options.samples, block)
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("names", nargs="*", help="classes to measure (default: all)")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    parser.add_argument("--isa", choices=mk.isas(), default=mk.isa())
+    parser.add_argument("--orders", nargs="+", choices=ORDERS, default=list(ORDERS))
+    parser.add_argument("--exhaustive", action="store_true", help="all 2^32 inputs (float32)")
+    parser.add_argument("--samples", type=int, default=16, help="inputs from each binade")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument("--markdown", type=Path, help="write a table to this file")
+    options = parser.parse_args(arguments)
+    known = {row.name for row in ROWS}
+    if unknown := sorted(set(options.names) - known):
+        parser.error(
+            f"no such activation: {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+        )
+    if options.exhaustive and options.dtype != "float32":
+        parser.error("--exhaustive is for float32: float64 has too many numbers")
+    return options
+
+
+def markdown(results: list[dict[str, Any]]) -> str:
+    columns = ("function", "order", "dtype", "isa", "error", "s")
+    lines = ["| function | order | dtype | ISA | largest error (ULP) | at s |", "|" + "---|" * 6]
+    for result in results:
+        cells = {**result, "error": f"{result['error']:.3f}"}
+        lines.append("| " + " | ".join(str(cells[column]) for column in columns) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    rows = [row for row in ROWS if not options.names or row.name in options.names]
+    worst: dict[tuple[str, str], tuple[float, float]] = {}
+    pool = multiprocessing.get_context("fork").Pool(options.jobs, start_worker, (options.isa,))
+    with pool:
+        for task, error, s in pool.imap(run, tasks(rows, options)):
+            key = (str(task.row), task.order)
+            if key not in worst or error > worst[key][0]:
+                worst[key] = (error, s)
+            if task.block in (-1, (1 << 32) // BLOCK - 1):  # the last of its row and order
+                largest, place = worst[key]
+                print(f"{key[0]:34} {key[1]:18} {largest:7.4f} at {place!r}", flush=True)
+    same = {"dtype": options.dtype, "isa": options.isa}
+    results: list[dict[str, Any]] = [
+        {"function": name, "order": order, **same, "error": error, "s": s}
+        for (name, order), (error, s) in worst.items()
+    ]
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
+    if options.markdown:
+        options.markdown.write_text(markdown(results))
+    bound = BOUND[np.dtype(options.dtype)]
+    return 0 if all(e <= bound for e, _ in worst.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
