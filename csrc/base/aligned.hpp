@@ -23,7 +23,7 @@ class AlignedBuffer {
     if (size <= size_) return;
     if (size > std::numeric_limits<Index>::max() / static_cast<Index>(sizeof(T))) throw std::bad_alloc();
     data_.reset(static_cast<T*>(
-        ::operator new(static_cast<std::size_t>(size) * sizeof(T), std::align_val_t{kAlignment})));
+        ::operator new (static_cast<std::size_t>(size) * sizeof(T), std::align_val_t{kAlignment})));
     size_ = size;
   }
 
@@ -33,7 +33,7 @@ class AlignedBuffer {
  private:
   static constexpr std::size_t kAlignment = 64;
   struct Free {
-    void operator()(T* p) const { ::operator delete(p, std::align_val_t{kAlignment}); }
+    void operator()(T* p) const { ::operator delete (p, std::align_val_t{kAlignment}); }
   };
   std::unique_ptr<T, Free> data_;
   Index size_ = 0;

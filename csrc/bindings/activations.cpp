@@ -27,8 +27,7 @@ class Activation {
   Activation(const std::string& name, const std::vector<double>& parameters)
       : name_(name),
         index_(find_row(metadata().activations, metadata().activation_count, name, "activation")),
-        by_rows_(metadata().activations[index_].by_rows),
-        parameters_(fixed(parameters)) {}
+        by_rows_(metadata().activations[index_].by_rows), parameters_(fixed(parameters)) {}
 
   py::array value(const py::object& s, const py::object& out) const {
     return map(s, out, [](const auto& row) { return row.value; });
@@ -120,13 +119,16 @@ class Activation {
 
 void bind_activations(py::module_& m) {
   m.def("activation_specs", [] { return specs(metadata().activations, metadata().activation_count); });
-  m.def("by_rows", [](const std::string& name) {
-    const auto& table = metadata();
-    return table.activations[find_row(table.activations, table.activation_count, name, "activation")].by_rows;
-  }, py::arg("name"));
+  m.def(
+      "by_rows",
+      [](const std::string& name) {
+        const auto& table = metadata();
+        return table.activations[find_row(table.activations, table.activation_count, name, "activation")]
+            .by_rows;
+      },
+      py::arg("name"));
   py::class_<Activation>(m, "Activation")
-      .def(py::init<const std::string&, const std::vector<double>&>(), py::arg("name"),
-           py::arg("parameters"))
+      .def(py::init<const std::string&, const std::vector<double>&>(), py::arg("name"), py::arg("parameters"))
       .def("value", &Activation::value, py::arg("s"), py::arg("out") = py::none())
       .def("derivative", &Activation::derivative, py::arg("s"), py::arg("out") = py::none())
       .def("second_derivative", &Activation::second_derivative, py::arg("s"), py::arg("out") = py::none())

@@ -38,8 +38,9 @@ namespace {
     got += (got.empty() ? "" : ", ") + std::string(a->name) + " " + dtype_name(a->array);
     ++count;
   }
-  fail_type(who + ": " + names + " must be " + (count > 1 ? "all float32 or all float64" : "float32 or float64") +
-            "; got " + got + "; convert with .astype(np.float32)");
+  fail_type(who + ": " + names + " must be " +
+            (count > 1 ? "all float32 or all float64" : "float32 or float64") + "; got " + got +
+            "; convert with .astype(np.float32)");
 }
 
 }  // namespace
@@ -106,7 +107,8 @@ py::array_t<T> output(const std::string& who, const py::object& out, const Shape
   const bool aligned = reinterpret_cast<std::uintptr_t>(array.data()) % alignof(T) == 0;
   if (!(array.flags() & py::array::c_style) || !aligned) {
     fail_value(subject + " must be C-contiguous and aligned; got strides " +
-               text(Shape(array.strides(), array.strides() + array.ndim())) + (aligned ? "" : ", not aligned"));
+               text(Shape(array.strides(), array.strides() + array.ndim())) +
+               (aligned ? "" : ", not aligned"));
   }
   if (!array.writeable()) fail_value(subject + " must be writeable; got a read-only array");
   for (const Argument* input : inputs) {

@@ -31,8 +31,7 @@ void check_x_and_w(const std::string& who, const Argument& x, const Argument& w)
 py::array linear_array(const py::object& x_, const py::object& w_, const py::object& b_,
                        const py::object& out) {
   const std::string who = "linear";
-  const Argument x = argument(who, "x", x_), w = argument(who, "w", w_),
-                 b = optional_argument(who, "b", b_);
+  const Argument x = argument(who, "x", x_), w = argument(who, "w", w_), b = optional_argument(who, "b", b_);
   const Dtype dtype = common_dtype(who, {&x, &w, &b});
   check_x_and_w(who, x, w);
   const Index D = w.array.shape(0), L = w.array.shape(1);
@@ -130,9 +129,8 @@ py::object logsumexp_array(const py::object& e_, double beta) {
 void bind_linear(py::module_& m) {
   m.def("linear", &linear_array, py::arg("x"), py::arg("w"), py::arg("b") = py::none(), py::kw_only(),
         py::arg("out") = py::none());
-  m.def("linear_backward", &linear_backward_arrays, py::arg("ds"), py::arg("x"), py::arg("w"),
-        py::kw_only(), py::arg("need_dx") = true, py::arg("out") = py::none(),
-        py::arg("accumulate") = false);
+  m.def("linear_backward", &linear_backward_arrays, py::arg("ds"), py::arg("x"), py::arg("w"), py::kw_only(),
+        py::arg("need_dx") = true, py::arg("out") = py::none(), py::arg("accumulate") = false);
   m.def("logsumexp", &logsumexp_array, py::arg("e"), py::arg("beta") = 1.0);
 }
 

@@ -50,9 +50,9 @@ py::array_t<double> read_weights(const std::string& who, const py::object& value
 
 LossObject::LossObject(const std::string& shown_name, const std::string& name,
                        const std::vector<double>& parameters, const std::string& reduction)
-    : shown_name_(shown_name),
-      loss_{find_row(metadata().losses, metadata().loss_count, name, "loss"), fixed(parameters),
-            reduction == "mean" ? Reduction::mean : Reduction::sum} {
+    : shown_name_(shown_name), loss_{find_row(metadata().losses, metadata().loss_count, name, "loss"),
+                                     fixed(parameters),
+                                     reduction == "mean" ? Reduction::mean : Reduction::sum} {
   if (reduction != "mean" && reduction != "sum") {
     fail_value(shown_name_ + ": reduction must be 'mean' or 'sum'; got '" + reduction + "'");
   }
@@ -97,7 +97,8 @@ template <class T>
 void LossObject::check_mean(const std::string& who, const LossArguments<T>& arguments) const {
   if (loss_.reduction != Reduction::mean) return;
   if (arguments.n == 0) {
-    fail_value(who + ": the mean over an empty batch does not exist; got 0 samples (reduction='sum' gives 0)");
+    fail_value(who +
+               ": the mean over an empty batch does not exist; got 0 samples (reduction='sum' gives 0)");
   }
   if (!arguments.has_weight) return;
   const double* w = arguments.weight.data();
@@ -129,7 +130,8 @@ void LossObject::evaluate(const LossArguments<T>& arguments, const double* facto
                  const Index first = i * block, count = std::min(block, arguments.n - first);
                  const Targets<T> t = targets_from(all, first, K);
                  kernel(p + first * K, t.y, t.labels, count, K, loss_.parameters.data(),
-                        factor == nullptr ? nullptr : factor + first, cost == nullptr ? nullptr : cost + first,
+                        factor == nullptr ? nullptr : factor + first,
+                        cost == nullptr ? nullptr : cost + first,
                         gradient == nullptr ? nullptr : gradient + first * K);
                });
 }
@@ -197,10 +199,10 @@ py::array LossObject::per_sample(const py::object& y_pred_, const py::object& y)
   });
 }
 
-template void LossObject::read_targets(const std::string&, const Shape&, const py::object&,
-                                       const py::object&, LossArguments<float>&) const;
-template void LossObject::read_targets(const std::string&, const Shape&, const py::object&,
-                                       const py::object&, LossArguments<double>&) const;
+template void LossObject::read_targets(const std::string&, const Shape&, const py::object&, const py::object&,
+                                       LossArguments<float>&) const;
+template void LossObject::read_targets(const std::string&, const Shape&, const py::object&, const py::object&,
+                                       LossArguments<double>&) const;
 template void LossObject::check_mean(const std::string&, const LossArguments<float>&) const;
 template void LossObject::check_mean(const std::string&, const LossArguments<double>&) const;
 

@@ -45,13 +45,15 @@ void bind_machine(py::module_& m) {
   m.def("get_num_threads", &num_threads);
   m.def("set_num_threads", &set_threads, py::arg("n"));
   m.def("available_processors", &available_processors);
-  m.def("compiler", [] { return std::string(
+  m.def("compiler", [] {
+    return std::string(
 #if defined(__clang__)
-      "Clang " __clang_version__
+        "Clang " __clang_version__
 #else
       "GCC " __VERSION__
 #endif
-  ); });
+    );
+  });
 }
 
 }  // namespace mlpkern::bindings

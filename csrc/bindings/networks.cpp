@@ -36,8 +36,7 @@ Program make_program(const std::vector<Index>& widths, const std::vector<Operati
       op.kind = Operation::Kind::linear;
     } else if (kind == "activation") {
       op.kind = Operation::Kind::activation;
-      op.activation =
-          find_row(metadata().activations, metadata().activation_count, name, "activation");
+      op.activation = find_row(metadata().activations, metadata().activation_count, name, "activation");
     } else {
       op.kind = Operation::Kind::sum;
     }
@@ -70,11 +69,9 @@ class NetworkObject {
 template <class T>
 class NetworkOf final : public NetworkObject {
  public:
-  NetworkOf(Program program, const std::vector<ArrayPair>& parameters, const std::vector<ArrayPair>& gradients,
-            Usages usages)
-      : usages_(std::move(usages)),
-        arrays_{parameters, gradients},
-        gradients_(pointers(gradients)),
+  NetworkOf(Program program, const std::vector<ArrayPair>& parameters,
+            const std::vector<ArrayPair>& gradients, Usages usages)
+      : usages_(std::move(usages)), arrays_{parameters, gradients}, gradients_(pointers(gradients)),
         network_(std::move(program), pointers(parameters)) {
     usages_.push_back(std::make_shared<Usage>());
   }
@@ -119,8 +116,9 @@ class NetworkOf final : public NetworkObject {
     check_dtype(who, dy);
     const Use use(usages_, true, who);
     if (kept_shape_.empty()) {
-      throw std::runtime_error("backward: the network must have been called first: net(x) keeps what "
-                               "backward needs");
+      throw std::runtime_error(
+          "backward: the network must have been called first: net(x) keeps what "
+          "backward needs");
     }
     const Shape shape = with_last(kept_shape_, program().output_width());
     if (shape_of(dy.array) != shape) {
@@ -162,8 +160,8 @@ class NetworkOf final : public NetworkObject {
                Index batch_size) override {
     const Samples samples = read_samples(who, loss, x, y, weight);
     const Index n = samples.targets.n;
-    const auto order = order_.is_none() ? py::array_t<std::int64_t>(0)
-                                        : contiguous<std::int64_t>(order_.cast<py::array>());
+    const auto order =
+        order_.is_none() ? py::array_t<std::int64_t>(0) : contiguous<std::int64_t>(order_.cast<py::array>());
     const std::int64_t* indices = order_.is_none() ? nullptr : order.data();
     const Index size = batch_size == 0 ? std::max<Index>(n, 1) : batch_size;
     const T* x_data = samples.x.data();
@@ -280,7 +278,8 @@ class NetworkOf final : public NetworkObject {
                        const py::object& y, const py::object& weight) const {
     Samples samples;
     const Argument x = read_input(who, x_);
-    loss.read_targets(who, with_last(shape_of(x.array), program().output_width()), y, weight, samples.targets);
+    loss.read_targets(who, with_last(shape_of(x.array), program().output_width()), y, weight,
+                      samples.targets);
     loss.check_mean(who, samples.targets);
     samples.x = contiguous<T>(x.array);
     return samples;
@@ -317,11 +316,12 @@ void bind_networks(py::module_& m) {
       .def("forward", &NetworkObject::forward, py::arg("x"))
       .def("backward", &NetworkObject::backward, py::arg("dy"), py::arg("need_dx"), py::arg("before_last"),
            py::arg("gradients"))
-      .def("value", &NetworkObject::value, py::arg("loss"), py::arg("x"), py::arg("y"), py::arg("sample_weight"))
+      .def("value", &NetworkObject::value, py::arg("loss"), py::arg("x"), py::arg("y"),
+           py::arg("sample_weight"))
       .def("value_and_gradient", &NetworkObject::value_and_gradient, py::arg("loss"), py::arg("x"),
            py::arg("y"), py::arg("sample_weight"), py::arg("gradients"))
-      .def("train", &NetworkObject::train, py::arg("who"), py::arg("loss"), py::arg("optimizer"), py::arg("x"),
-           py::arg("y"), py::arg("sample_weight"), py::arg("order"), py::arg("batch_size"))
+      .def("train", &NetworkObject::train, py::arg("who"), py::arg("loss"), py::arg("optimizer"),
+           py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("order"), py::arg("batch_size"))
       .def("step", &NetworkObject::step, py::arg("optimizer"))
       .def("zero_grad", &NetworkObject::zero_grad)
       .def_property_readonly("keeps", &NetworkObject::keeps)

@@ -7,15 +7,19 @@ namespace mlpkern::bindings {
 
 void bind_optimizers(py::module_& m) {
   m.def("optimizer_specs", [] { return specs(metadata().optimizers, metadata().optimizer_count); });
-  m.def("optimizer_states", [](const std::string& name) {
-    const auto& table = metadata();
-    const auto& row = table.optimizers[find_row(table.optimizers, table.optimizer_count, name, "optimizer")];
-    std::vector<std::string> names;
-    for (const char* state : row.states) {
-      if (state != nullptr) names.emplace_back(state);
-    }
-    return names;
-  }, py::arg("name"));
+  m.def(
+      "optimizer_states",
+      [](const std::string& name) {
+        const auto& table = metadata();
+        const auto& row =
+            table.optimizers[find_row(table.optimizers, table.optimizer_count, name, "optimizer")];
+        std::vector<std::string> names;
+        for (const char* state : row.states) {
+          if (state != nullptr) names.emplace_back(state);
+        }
+        return names;
+      },
+      py::arg("name"));
   py::class_<OptimizerObject>(m, "Optimizer")
       .def(py::init<const std::string&, std::vector<double>, py::array, py::array,
                     const std::vector<py::object>&>(),

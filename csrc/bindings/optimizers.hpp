@@ -31,7 +31,6 @@ class OptimizerObject {
     optimizer.update(static_cast<T*>(w_.mutable_data()), static_cast<const T*>(g_.data()), w_.size());
   }
 
-
   void set_parameters(const std::vector<double>& parameters) {
     (w_.itemsize() == 4 ? float_->parameters : double_->parameters) = fixed(parameters);
   }

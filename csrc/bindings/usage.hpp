@@ -41,8 +41,9 @@ class Use {
       Usage& usage = *usages[held_];
       if (alone ? usage.try_own() : usage.try_share()) continue;
       release();
-      throw std::runtime_error(who + (alone ? ": the network must not be in use; another thread's call runs"
-                                            : ": the network must not be in training; another thread trains it"));
+      throw std::runtime_error(who +
+                               (alone ? ": the network must not be in use; another thread's call runs"
+                                      : ": the network must not be in training; another thread trains it"));
     }
   }
   ~Use() { release(); }

@@ -22,16 +22,17 @@ MLPKERN_DECLARE_ISA(avx512)
 const std::vector<Isa>& isas() {
   static const std::vector<Isa> all = {
 #if defined(__x86_64__)
-      {"avx512",
-       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"),
-       avx512::kernels<float>, avx512::kernels<double>},
-      {"avx2", __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), avx2::kernels<float>, avx2::kernels<double>},
+    {"avx512",
+     __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"),
+     avx512::kernels<float>, avx512::kernels<double>},
+    {"avx2", __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), avx2::kernels<float>,
+     avx2::kernels<double>},
 #endif
 #if defined(__aarch64__)
-      {"neon", true, baseline::kernels<float>, baseline::kernels<double>},
+    {"neon", true, baseline::kernels<float>, baseline::kernels<double>},
 #else
-      {"baseline", true, baseline::kernels<float>, baseline::kernels<double>},
+    {"baseline", true, baseline::kernels<float>, baseline::kernels<double>},
 #endif
   };
   return all;

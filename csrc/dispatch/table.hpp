@@ -22,21 +22,20 @@ constexpr int kMaxParameters = 8;
 // s, a, v, g: (rows, cols); parameters: one double for each ParameterSpec, in order. In place is allowed.
 template <class T>
 struct ActivationKernels {
-  const char* name;                                // as Python spells the class: "LeakyReLU"
-  ParameterSpec parameters[kMaxParameters];        // ends at the first without a name
-  bool by_rows;                                    // softargmax and its logarithm
+  const char* name;                          // as Python spells the class: "LeakyReLU"
+  ParameterSpec parameters[kMaxParameters];  // ends at the first without a name
+  bool by_rows;                              // softargmax and its logarithm
 
   using Map = void (*)(const T* s, T* out, Index rows, Index cols, const double* parameters);
-  using Product = void (*)(const T* s, const T* v, T* out, Index rows, Index cols,
-                           const double* parameters);
+  using Product = void (*)(const T* s, const T* v, T* out, Index rows, Index cols, const double* parameters);
   using Backward = void (*)(const T* s, const T* a, const T* da, T* ds, Index rows, Index cols,
                             const double* parameters);
-  Map value;               // a = f(s)
-  Map derivative;          // f'(s); null where by_rows
-  Map second_derivative;   // f''(s); null where by_rows
-  Product jvp;             // (da/ds) v, row by row
-  Product vjp;             // g (da/ds), row by row
-  Backward backward;       // ds = da (da/ds), free to use a = f(s), which the forward pass kept
+  Map value;              // a = f(s)
+  Map derivative;         // f'(s); null where by_rows
+  Map second_derivative;  // f''(s); null where by_rows
+  Product jvp;            // (da/ds) v, row by row
+  Product vjp;            // g (da/ds), row by row
+  Backward backward;      // ds = da (da/ds), free to use a = f(s), which the forward pass kept
 };
 
 // p: predictions (rows, cols). Targets: y (rows, cols) or, where y is null, labels (rows,), each in
@@ -58,9 +57,8 @@ template <class T>
 struct OptimizerKernels {
   const char* name;
   ParameterSpec parameters[kMaxParameters];
-  const char* states[kMaxStates];                  // names: "exp_avg"; null past the last
-  void (*update)(T* w, const T* g, T* const* states, Index n, const double* parameters,
-                 std::int64_t step);
+  const char* states[kMaxStates];  // names: "exp_avg"; null past the last
+  void (*update)(T* w, const T* g, T* const* states, Index n, const double* parameters, std::int64_t step);
 };
 
 // What an element of a product starts from.

@@ -41,8 +41,11 @@ void gemm_block(Matrix<const T> a, const T* panels, Index panel_step, Index b_st
     }
     for (Index j = 0; j < c.cols; j += Block::NR) {
       const Index n = smaller(Block::NR, c.cols - j);
-      const Tile<T> tile = {a_data,   a_row, a_col,   panels + j / Block::NR * panel_step,
-                            b_stride, c.data + i * c.row_stride + j, c.row_stride, n, a.cols};
+      const Tile<T> tile = {a_data,       a_row,
+                            a_col,        panels + j / Block::NR * panel_step,
+                            b_stride,     c.data + i * c.row_stride + j,
+                            c.row_stride, n,
+                            a.cols};
       kMicrokernels<T>.choose(m, n)(tile, start, bias == nullptr ? nullptr : bias + j);
     }
   }

@@ -165,8 +165,7 @@ struct LossList {
 };
 
 // Another loss is one more struct, and its place here.
-using Losses =
-    LossList<SquaredError, MeanSquaredError, AbsoluteError, Huber, PoissonNLL, BinaryCrossEntropy,
-             BinaryCrossEntropyWithLogits, CrossEntropy, CrossEntropyWithLogits>;
+using Losses = LossList<SquaredError, MeanSquaredError, AbsoluteError, Huber, PoissonNLL, BinaryCrossEntropy,
+                        BinaryCrossEntropyWithLogits, CrossEntropy, CrossEntropyWithLogits>;
 
 }  // namespace mlpkern::MLPKERN_ISA

@@ -32,8 +32,7 @@ inline double one_minus_power(double base, std::int64_t n) {
   const auto product = [split](Parts a, Parts b) {
     const Parts x = split(a.high), y = split(b.high);
     const double p = a.high * b.high;
-    const double error =
-        ((x.high * y.high - p) + x.high * y.low + x.low * y.high) + x.low * y.low;
+    const double error = ((x.high * y.high - p) + x.high * y.low + x.low * y.high) + x.low * y.low;
     const double low = error + (a.high * b.low + a.low * b.high);
     const double high = p + low;
     return Parts{high, low - (high - p)};
@@ -67,9 +66,7 @@ struct Penalty {
   bool none;
 
   explicit Penalty(double a) : weight_decay(T(a)), none(a == 0) {}
-  MLPKERN_INLINE Vec<T> operator()(Vec<T> g, Vec<T> w) const {
-    return none ? g : fma(weight_decay, w, g);
-  }
+  MLPKERN_INLINE Vec<T> operator()(Vec<T> g, Vec<T> w) const { return none ? g : fma(weight_decay, w, g); }
 };
 
 // b <- g in step 1, later momentum b + (1 - dampening) g;  w <- w - lr b, with Nesterov's
@@ -155,9 +152,9 @@ struct AdamW : AdamStep<T, true> {
 template <class T>
 struct RMSprop {
   static constexpr const char* name = "RMSprop";
-  static constexpr ParameterSpec parameters[kMaxParameters] = {
-      {"lr", 1e-2},         {"alpha", 0.99},   {"eps", 1e-8},
-      {"weight_decay", 0.0}, {"momentum", 0.0}, {"centered", 0.0}};
+  static constexpr ParameterSpec parameters[kMaxParameters] = {{"lr", 1e-2},      {"alpha", 0.99},
+                                                               {"eps", 1e-8},     {"weight_decay", 0.0},
+                                                               {"momentum", 0.0}, {"centered", 0.0}};
   static constexpr const char* states[kMaxStates] = {"square_avg", "momentum_buffer", "grad_avg"};
 
   Vec<T> minus_lr, alpha, rest, eps, momentum;
@@ -207,8 +204,7 @@ struct Adagrad {
   Penalty<T> penalized;
 
   Adagrad(const double* h, std::int64_t step)
-      : minus_lr(T(-h[0] / (1 + static_cast<double>(step - 1) * h[1]))), eps(T(h[4])),
-        penalized(h[2]) {}
+      : minus_lr(T(-h[0] / (1 + static_cast<double>(step - 1) * h[1]))), eps(T(h[4])), penalized(h[2]) {}
 
   template <class... Lanes>
   MLPKERN_INLINE void operator()(Index i, T* w, const T* g, T* const* state, Lanes... lanes) const {
@@ -221,8 +217,7 @@ struct Adagrad {
 };
 
 template <template <class> class Optimizer, class T>
-void update(T* w, const T* g, T* const* states, Index n, const double* parameters,
-            std::int64_t step) {
+void update(T* w, const T* g, T* const* states, Index n, const double* parameters, std::int64_t step) {
   const Optimizer<T> move(parameters, step);
   Index i = 0;
   for (; i + Vec<T>::width <= n; i += Vec<T>::width) move(i, w, g, states);

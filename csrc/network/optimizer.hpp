@@ -24,16 +24,14 @@ struct Optimizer {
     const Uninterrupted whole_step;
     const auto& kernel = active_kernels<T>().optimizers[index];
     const std::int64_t next = step + 1;
-    parallel_for((n + kBlock - 1) / kBlock, workers_for(4.0 * static_cast<double>(n)),
-                 [&](Index block, int) {
-                   const Index first = block * kBlock;
-                   std::array<T*, kMaxStates> here = states;
-                   for (T*& state : here) {
-                     if (state != nullptr) state += first;
-                   }
-                   kernel.update(w + first, g + first, here.data(), std::min(kBlock, n - first),
-                                 parameters.data(), next);
-                 });
+    parallel_for((n + kBlock - 1) / kBlock, workers_for(4.0 * static_cast<double>(n)), [&](Index block, int) {
+      const Index first = block * kBlock;
+      std::array<T*, kMaxStates> here = states;
+      for (T*& state : here) {
+        if (state != nullptr) state += first;
+      }
+      kernel.update(w + first, g + first, here.data(), std::min(kBlock, n - first), parameters.data(), next);
+    });
     step = next;
   }
 };

@@ -6,8 +6,8 @@
 namespace mlpkern {
 
 template <class T>
-void Passes<T>::forward(const std::vector<LayerArrays<T>>& parameters, Values<T>& v, Index first,
-                        Index count, T* scratch, std::size_t operations) const {
+void Passes<T>::forward(const std::vector<LayerArrays<T>>& parameters, Values<T>& v, Index first, Index count,
+                        T* scratch, std::size_t operations) const {
   for (std::size_t i = 0; i < operations; ++i) {
     const Operation& op = program_.operations[i];
     const Matrix<T> in = rows(v, op.inputs.front(), first, count);
@@ -20,8 +20,7 @@ void Passes<T>::forward(const std::vector<LayerArrays<T>>& parameters, Values<T>
         break;
       }
       case Operation::Kind::activation:  // a = f(s)
-        kernels_.activations[op.activation].value(in.data, out.data, count, in.cols,
-                                                  op.parameters.data());
+        kernels_.activations[op.activation].value(in.data, out.data, count, in.cols, op.parameters.data());
         break;
       case Operation::Kind::sum:
         std::copy_n(in.data, count * in.cols, out.data);

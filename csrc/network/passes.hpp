@@ -38,12 +38,10 @@ class Passes {
     Values<T>& d;
     bool need_dx;
   };
-  void backward(const Backward& pass, Index first, Index count, T* scratch,
-                std::size_t operations) const;
+  void backward(const Backward& pass, Index first, Index count, T* scratch, std::size_t operations) const;
 
   // One operation of the backward pass, parameters apart: d of its inputs from d of its output.
-  void backward_inputs(const Operation& op, const Backward& pass, Index first, Index count,
-                       T* scratch) const;
+  void backward_inputs(const Operation& op, const Backward& pass, Index first, Index count, T* scratch) const;
 
   // dw[first_input …] += x' ds over rows [first, first + count), a block of the layer's inputs; db with
   // the block that holds input 0.

@@ -13,7 +13,7 @@ namespace mlpkern {
 // Threads in use, the caller included: at first MLPKERN_NUM_THREADS, or else the processors that the
 // process may use (affinity, and the container's quota).
 constexpr int kMostThreads = 1024;
-int num_threads();              // throws std::invalid_argument where MLPKERN_NUM_THREADS is no number
+int num_threads();                // throws std::invalid_argument where MLPKERN_NUM_THREADS is no number
 void set_num_threads(int count);  // 1 … kMostThreads
 
 // The number of processors that this process may use.

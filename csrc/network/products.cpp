@@ -25,7 +25,8 @@ Block block_of(Index rows, Index cols, Index k, int crew) {
   const auto most_rows = static_cast<Index>(kMostWork / std::max(row_work, 1.0));
   const Index m = std::max(kFewestRows, std::min(ceil_div(rows, items), most_rows));
   if (rows <= m && crew > 1) return {m, kFewestCols};  // few rows: share out the columns
-  const auto most_cols = static_cast<Index>(kMostWork / (static_cast<double>(m) * static_cast<double>(k) + 1));
+  const auto most_cols =
+      static_cast<Index>(kMostWork / (static_cast<double>(m) * static_cast<double>(k) + 1));
   return {m, most_cols >= cols ? cols : std::max(kFewestCols, most_cols / kFewestCols * kFewestCols)};
 }
 
@@ -56,7 +57,8 @@ void linear(Matrix<const T> x, Matrix<const T> w, const T* b, Matrix<T> s) {
 template <class T>
 void linear_backward(Matrix<const T> ds, Matrix<const T> x, Matrix<const T> w, T* dx, T* dw, T* db,
                      Start start) {
-  if (dx != nullptr) product(ds, transposed(w), dense(dx, ds.rows, w.rows), start, static_cast<const T*>(nullptr));
+  if (dx != nullptr)
+    product(ds, transposed(w), dense(dx, ds.rows, w.rows), start, static_cast<const T*>(nullptr));
   if (dw != nullptr) {
     product(transposed(x), ds, dense(dw, w.rows, w.cols), start, static_cast<const T*>(nullptr));
   }

@@ -203,8 +203,6 @@ MLPKERN_INLINE void store_narrowed(float* p, Vec<double> a) {
   const HalfFloats half = narrow(a.v);
   __builtin_memcpy(p, &half, sizeof half);
 }
-MLPKERN_INLINE void store_narrowed(float* p, Vec<double> a, Index n) {
-  store_half(p, narrow(a.v), n);
-}
+MLPKERN_INLINE void store_narrowed(float* p, Vec<double> a, Index n) { store_half(p, narrow(a.v), n); }
 
 }  // namespace mlpkern::MLPKERN_ISA
