@@ -273,11 +273,12 @@ def paths_named(text: str) -> list[str]:
     ``csrc/simd/native_<isa>.hpp`` stands for any file of that kind, ``csrc/isa/*.cpp`` for all.
     """
     words = [word for span in re.findall(r"`([^`\n]+)`", text) for word in span.split()]
-    top = {p.name for p in REPOSITORY.iterdir()}
+    made = {line.strip("/") for line in (REPOSITORY / ".gitignore").read_text().splitlines()}
+    top = {p.name for p in REPOSITORY.iterdir()} - made
     return [
         re.sub(r"<\w+>", "*", word.rstrip(".,:"))
         for word in words
-        if "/" in word and word.split("/")[0] in top - {"build"}
+        if "/" in word and word.split("/")[0] in top
     ]
 
 

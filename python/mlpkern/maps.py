@@ -19,7 +19,7 @@ from mlpkern import _core, pairs
 if TYPE_CHECKING:
     from mlpkern.graph import Graph
     from mlpkern.losses import Loss
-    from mlpkern.models import Linear
+    from mlpkern.layers import Linear
     from mlpkern.trace import Trace
 
 
