@@ -242,6 +242,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     parser.add_argument("--markdown", type=Path, help="write a table to this file")
+    parser.add_argument(
+        "--merge", type=Path, nargs="+", help="measure nothing: the table of these JSON files"
+    )
     options = parser.parse_args(arguments)
     known = {row.name for row in ROWS}
     if unknown := sorted(set(options.names) - known):
@@ -253,17 +256,43 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
+def inputs_of(options: argparse.Namespace) -> str:
+    """Say which inputs a run goes through."""
+    if options.exhaustive:
+        return "all"
+    return f"{stratified(np.dtype(options.dtype).type, options.samples).size:,}"
+
+
 def markdown(results: list[dict[str, Any]]) -> str:
-    columns = ("function", "order", "dtype", "isa", "error", "s")
-    lines = ["| function | order | dtype | ISA | largest error (ULP) | at s |", "|" + "---|" * 6]
-    for result in results:
-        cells = {**result, "error": f"{result['error']:.3f}"}
-        lines.append("| " + " | ".join(str(cells[column]) for column in columns) + " |")
+    """Return the table of docs/accuracy.md: a row a function and dtype, the worst input of each."""
+    head = "| function | dtype | inputs | f: error at s | f': error at s | f'': error at s |"
+    lines = [head, "|" + "---|" * 6]
+    found = {(r["function"], r["dtype"], r["order"]): r for r in results}
+    for name, dtype in dict.fromkeys((r["function"], r["dtype"]) for r in results):
+        row = [found.get((name, dtype, order)) for order in ORDERS]
+        cells = ["" if r is None else f"{r['error']:.4f} at {r['s']:.9g}" for r in row]
+        counts = dict.fromkeys(r["inputs"] for r in row if r is not None)
+        lines.append("| " + " | ".join([name, dtype, ", ".join(counts), *cells]) + " |")
     return "\n".join(lines) + "\n"
+
+
+def merge(files: list[Path]) -> str:
+    """Return the table of several runs' JSON files, functions in the order of ROWS."""
+    order = {str(row): i for i, row in enumerate(ROWS)}
+    results = [r for file in files for r in json.loads(file.read_text())]
+    results.sort(key=lambda r: (order[r["function"]], r["dtype"]))
+    return markdown(results)
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
+    if options.merge:
+        text = merge(options.merge)
+        if options.markdown:
+            options.markdown.write_text(text)
+        else:
+            print(text, end="")
+        return 0
     rows = [row for row in ROWS if not options.names or row.name in options.names]
     worst: dict[tuple[str, str], tuple[float, float]] = {}
     pool = multiprocessing.get_context("fork").Pool(options.jobs, start_worker, (options.isa,))
@@ -275,7 +304,7 @@ def main(arguments: list[str] | None = None) -> int:
             if task.block in (-1, (1 << 32) // BLOCK - 1):  # the last of its row and order
                 largest, place = worst[key]
                 print(f"{key[0]:34} {key[1]:18} {largest:7.4f} at {place!r}", flush=True)
-    same = {"dtype": options.dtype, "isa": options.isa}
+    same = {"dtype": options.dtype, "isa": options.isa, "inputs": inputs_of(options)}
     results: list[dict[str, Any]] = [
         {"function": name, "order": order, **same, "error": error, "s": s}
         for (name, order), (error, s) in worst.items()
