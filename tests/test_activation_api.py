@@ -572,13 +572,13 @@ def test_wrong_names_and_parameters() -> None:
     with pytest.raises(TypeError, match="Tanh: takes"):
         mk.Tanh(1.0)
     for call, pattern in [
-        (lambda: mk.Softplus(0.0), "Softplus: beta must be greater than 0; got 0.0"),
-        (lambda: mk.Softplus(-1.0), "Softplus: beta must be greater than 0"),
-        (lambda: mk.CELU(0.0), "CELU: alpha must be greater than 0"),
-        (lambda: mk.Squareplus(-4.0), "Squareplus: b must be greater than 0"),
-        (lambda: mk.Softargmax(0.0), "Softargmax: beta must be greater than 0"),
-        (lambda: mk.Softshrink(-0.5), "Softshrink: lambd must be at least 0"),
-        (lambda: mk.Hardshrink(-0.5), "Hardshrink: lambd must be at least 0"),
+        (lambda: mk.Softplus(0.0), "Softplus: beta must be finite and greater than 0; got 0.0"),
+        (lambda: mk.Softplus(-1.0), "Softplus: beta must be finite and greater than 0"),
+        (lambda: mk.CELU(0.0), "CELU: alpha must be finite and greater than 0"),
+        (lambda: mk.Squareplus(-4.0), "Squareplus: b must be finite and greater than 0"),
+        (lambda: mk.Softargmax(0.0), "Softargmax: beta must be finite and greater than 0"),
+        (lambda: mk.Softshrink(-0.5), "Softshrink: lambd must be finite and at least 0"),
+        (lambda: mk.Hardshrink(-0.5), "Hardshrink: lambd must be finite and at least 0"),
         (lambda: mk.Hardtanh(2.0, 1.0), "Hardtanh: min_val must not exceed max_val; got 2.0, 1.0"),
         (lambda: mk.ReLU(np.nan), "ReLU: scale must be finite; got nan"),
         (lambda: mk.ELU(np.inf), "ELU: alpha must be finite"),

@@ -37,6 +37,10 @@ from compare import assert_same_bits
 Array = Any
 WATCHDOG = 5.0  # seconds that an interrupt may take at most; 0.25 is promised
 
+unsanitized = pytest.mark.skipif(
+    "libasan" in os.environ.get("LD_PRELOAD", ""),
+    reason="AddressSanitizer ends the process where memory or threads lack, and slows steps",
+)
 unix = pytest.mark.skipif(os.name != "posix", reason="needs signals, fork and limits of Unix")
 
 
@@ -209,8 +213,10 @@ def test_arrays_are_held_during_a_call(two_threads: None) -> None:
             thread.start()
             entered.wait()
             if attempt % 2:
-                with pytest.raises(ValueError, match="resize"):
+                try:  # refused, or the call has ended; a moved array would give other bits
                     holder["x"].resize((1, 1))
+                except ValueError as error:
+                    assert "resize" in str(error)  # noqa: PT017
             del holder["x"]
             gc.collect()
             garbage = [np.full((3000, 400), np.nan, np.float32) for _ in range(3)]
@@ -369,6 +375,7 @@ FIT = """
 
 
 @unix
+@unsanitized
 @pytest.mark.parametrize("threads", ["1", "2"])
 @pytest.mark.parametrize(
     ("sizes", "batch"),
@@ -466,6 +473,7 @@ def finish(code: str, seconds: float = 10) -> str:
 
 
 @linux
+@unsanitized
 def test_lack_of_memory() -> None:
     """MemoryError, nothing learned of half a step, and the network works on."""
     finish("""
@@ -503,6 +511,7 @@ def test_lack_of_memory() -> None:
 
 
 @linux
+@unsanitized
 def test_threads_that_cannot_be_started() -> None:
     """The call raises, or computes with the threads there are; it neither hangs nor aborts."""
     finish("""
