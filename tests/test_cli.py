@@ -343,6 +343,7 @@ def test_failures_of_predict(capsys, tmp_path, flowers):
     assert "is not a model that can be read" in message()
 
 
+@pytest.mark.slow
 def test_mnist(capsys, mnist):
     arguments = ["--hidden", "128", "--activation", "relu", "--epochs", "10", "--batch-size", "128"]
     assert main(["train", "--data", str(mnist), *arguments, "--json"]) == 0
