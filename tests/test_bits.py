@@ -606,3 +606,17 @@ def test_a_second_run_gives_the_same_bits(isa: str, dtype: type) -> None:
     for (x, dy), expected in zip(batches, first, strict=True):
         net.zero_grad()
         assert_same({"y": net(x), "dx": net.backward(dy), "g": net.gradients.copy()}, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_threads_agree_on_a_large_layer_used_twice(dtype: type, rng: np.random.Generator) -> None:
+    """More than 512 kB of parameters, more rows than a tile: tiles and layers would differ."""
+    x = rng.normal(size=(200, 400)).astype(dtype)
+
+    def compute() -> Results:
+        f = mk.Linear(400, 400, dtype=dtype)
+        net = mk.Chain(f, mk.Tanh(), f)
+        net.backward(np.cos(net(x)))
+        return {"gradients": net.gradients.copy()}
+
+    check_threads(compute)

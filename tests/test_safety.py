@@ -661,3 +661,30 @@ def test_copies_through_python(thing: Any, how: str) -> None:
         other.parameters[...] = 0
         assert (thing.parameters != 0).any()
         assert (other.predict(x) != thing.predict(x)).any()
+
+
+@unix
+def test_a_network_in_use_at_the_fork_is_free_in_the_child(two_threads: None) -> None:
+    net, x = large()
+    stop = threading.Event()
+
+    def predict() -> None:
+        while not stop.is_set():
+            net.predict(x)
+
+    thread = threading.Thread(target=predict)
+    thread.start()
+    try:
+        for _ in range(5):
+            time.sleep(0.02)
+            child = os.fork()
+            if child == 0:
+                try:
+                    net.zero_grad()
+                    os._exit(0)
+                except BaseException:
+                    os._exit(1)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.set()
+        thread.join()

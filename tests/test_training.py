@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import sys
 import warnings
 from typing import Any
@@ -639,3 +641,48 @@ def test_it_learns_the_digits(named: Named) -> None:
         )
     accuracy = (net.predict(x[test]).argmax(1) == labels[test]).mean()
     assert accuracy > 0.9
+
+
+def test_a_batch_without_weight_makes_no_step() -> None:
+    p, other = Problem(FIVE["regression"], 60), Problem(FIVE["regression"], 60)
+    weight = np.zeros(60)
+    weight[:20] = 1
+    opt = mk.SGD(p.net)
+    history = fit(p, opt, epochs=1, batch_size=20, shuffle=False, sample_weight=weight)
+    cost = mk.train_step(other.net, other.loss, mk.SGD(other.net), other.x[:20], other.y[:20])
+    assert opt.steps == 1
+    assert history["loss"] == [cost]
+    assert_same_bits(p.net.parameters.copy(), other.net.parameters.copy())
+
+
+def test_weights_whose_sum_overflows_are_refused() -> None:
+    p = Problem(FIVE["regression"], 4)
+    with pytest.raises(ValueError, match="the sum of sample_weight must be finite; got inf"):
+        p.loss(p.net.predict(p.x), p.y, np.full(4, 1e308))
+
+
+def test_composing_in_a_callback_is_refused() -> None:
+    p = Problem(FIVE["regression"], 20)
+    kept: list[Any] = []
+    with pytest.raises(RuntimeError, match="fit: the optimizer must be made after"):
+        fit(
+            p,
+            mk.SGD(p.net),
+            epochs=3,
+            callbacks=[lambda _: kept.append(mk.Chain(p.net, mk.Tanh()))],
+        )
+
+
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, lambda v: pickle.loads(pickle.dumps(v))])
+def test_losses_and_optimizers_can_be_copied(how: Any) -> None:
+    p = Problem(FIVE["regression"], 20)
+    opt = mk.Adam(p.net, lr=0.02)
+    mk.train_step(p.net, p.loss, opt, p.x, p.y)
+    loss = how(mk.CrossEntropy(label_smoothing=0.1, reduction="sum"))
+    assert repr(loss) == "CrossEntropy(from_logits=False, label_smoothing=0.1, reduction='sum')"
+    other = how(opt)
+    assert (other.lr, other.steps) == (0.02, 1)
+    other.lr = 0.5
+    assert opt.lr == 0.02
+    for name, state in opt.states.items():
+        assert_same_bits(other.states[name].copy(), state.copy())

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // linear, linear_backward, logsumexp on arrays.
+#include <algorithm>
 #include <cmath>
 
 #include "bindings/arrays.hpp"
 #include "dispatch/registry.hpp"
+#include "network/pool.hpp"
 #include "network/products.hpp"
 
 namespace mlpkern::bindings {
@@ -119,7 +121,17 @@ py::object logsumexp_array(const py::object& e_, double beta) {
     py::array_t<T> m(shape);
     const T* in = ec.data();
     T* data = m.mutable_data();
-    compute([&] { active_kernels<T>().logsumexp(in, data, rows, cols, beta); });
+    compute([&] {
+      constexpr double kMultiplyAdds = 50;  // what an element costs, about
+      const auto kernel = active_kernels<T>().logsumexp;
+      const Index block = std::max<Index>(1, 16384 / cols);
+      parallel_for(ceil_div(rows, block),
+                   workers_for(kMultiplyAdds * static_cast<double>(rows) * static_cast<double>(cols)),
+                   [&](Index i, int) {
+                     const Index first = i * block;
+                     kernel(in + first * cols, data + first, std::min(block, rows - first), cols, beta);
+                   });
+    });
     return shape.empty() ? py::object(m[py::tuple()]) : py::object(m);
   });
 }

@@ -102,6 +102,9 @@ void LossObject::check_mean(const std::string& who, const LossArguments<T>& argu
   }
   if (!arguments.has_weight) return;
   const double* w = arguments.weight.data();
+  double sum = 0;
+  for (Index i = 0; i < arguments.n; ++i) sum += w[i];
+  if (std::isinf(sum)) fail_value(who + ": the sum of sample_weight must be finite; got inf");
   if (std::all_of(w, w + arguments.n, [](double weight) { return weight == 0; })) {
     fail_value(who + ": the weighted mean needs a positive weight; got sample_weight all 0");
   }

@@ -169,9 +169,11 @@ class NetworkOf final : public NetworkObject {
     kept_shape_.clear();
     return compute([&] {
       double total = 0;
+      Index rows = 0;
       auto polled = std::chrono::steady_clock::now();
       for (Index first = 0; first < std::max<Index>(n, 1); first += size) {
         const Index count = std::min(size, n - first);
+        if (weights_nothing(loss, samples.targets, indices, first, count)) continue;
         Batch<T> batch = {x_data, samples.targets.targets(), count, nullptr};
         if (indices != nullptr) {
           batch.order = indices + first;
@@ -183,6 +185,7 @@ class NetworkOf final : public NetworkObject {
         const double cost = network_.value_and_gradient(batch, loss.loss(), gradients_);
         optimizer.template update<T>();
         if (count == n) return cost;  // cost n / n may differ from cost in the last place
+        rows += count;
         total += loss.loss().reduction == Reduction::mean ? cost * static_cast<double>(count) : cost;
         const auto now = std::chrono::steady_clock::now();
         if (now - polled > std::chrono::milliseconds(50)) {
@@ -190,7 +193,7 @@ class NetworkOf final : public NetworkObject {
           polled = now;
         }
       }
-      return loss.loss().reduction == Reduction::mean && n > 0 ? total / static_cast<double>(n) : total;
+      return loss.loss().reduction == Reduction::mean && rows > 0 ? total / static_cast<double>(rows) : total;
     });
   }
 
@@ -232,6 +235,17 @@ class NetworkOf final : public NetworkObject {
                         pair.second.is_none() ? nullptr : static_cast<T*>(b.mutable_data())});
     }
     return result;
+  }
+
+  // Whether the batch has no mean, since all its weights are 0: then there is no step.
+  static bool weights_nothing(const LossObject& loss, const LossArguments<T>& targets,
+                              const std::int64_t* order, Index first, Index count) {
+    const double* weight = targets.targets().weight;
+    if (weight == nullptr || loss.loss().reduction != Reduction::mean) return false;
+    for (Index i = first; i < first + count; ++i) {
+      if (weight[order == nullptr ? i : order[i]] != 0) return false;
+    }
+    return true;
   }
 
   void clear_gradients() {

@@ -8,12 +8,15 @@
 #include <string>
 #include <vector>
 
+#include "network/pool.hpp"
+
 namespace mlpkern::bindings {
 
 // Who uses a map's parameters: any number of readers, or one call that changes them.
 class Usage {
  public:
   bool try_share() {
+    forget_other_processes();
     int users = users_.load();
     do {
       if (users < 0) return false;
@@ -22,13 +25,21 @@ class Usage {
   }
   void unshare() { --users_; }
   bool try_own() {
+    forget_other_processes();
     int none = 0;
     return users_.compare_exchange_strong(none, -1);
   }
   void disown() { users_ = 0; }
 
  private:
+  // Users that were threads of the process before a fork do not exist here.
+  void forget_other_processes() {
+    const unsigned now = fork_generation();
+    if (generation_.exchange(now) != now) users_ = 0;
+  }
+
   std::atomic<int> users_{0};
+  std::atomic<unsigned> generation_{fork_generation()};
 };
 
 using Usages = std::vector<std::shared_ptr<Usage>>;

@@ -201,6 +201,12 @@ State*& state_of_process() {
 
 }  // namespace
 
+unsigned fork_generation() {
+  static std::atomic<unsigned> generation{0};
+  static const int registered = pthread_atfork(nullptr, nullptr, [] { generation.fetch_add(1); });
+  return generation + static_cast<unsigned>(registered);  // which is 0
+}
+
 Uninterrupted::Uninterrupted() { ++uninterrupted; }
 Uninterrupted::~Uninterrupted() { --uninterrupted; }
 

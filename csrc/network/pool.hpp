@@ -19,6 +19,10 @@ void set_num_threads(int count);  // 1 … kMostThreads
 // The number of processors that this process may use.
 int available_processors();
 
+// How many forks lie between this process and the one that loaded the module: what other threads held when
+// the process forked is held by nobody in the child.
+unsigned fork_generation();
+
 // Called by the thread that started a job, between two of its items and at most every 50 ms. It may throw:
 // the items not yet begun are then left out, and what it threw comes out of parallel_for. The bindings set
 // it to look for Ctrl-C.

@@ -47,6 +47,17 @@ struct Program {
     }
   }
 
+  // Whether two operations use one layer.
+  bool shares_layers() const {
+    std::vector<bool> used(layers.size(), false);
+    for (const Operation& op : operations) {
+      if (op.kind != Operation::Kind::linear) continue;
+      if (used[at(op.layer)]) return true;
+      used[at(op.layer)] = true;
+    }
+    return false;
+  }
+
   Index input_width() const { return widths.front(); }
   Index output() const { return operations.empty() ? 0 : operations.back().output; }
   Index output_width() const { return widths[static_cast<std::size_t>(output())]; }

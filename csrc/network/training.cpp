@@ -38,7 +38,9 @@ template <class Prepare>
 void Network<T>::descend(Index n, std::size_t operations, T* dx, const Arrays& gradients,
                          const Prepare& prepare) {
   if (n == 0) return;
-  if (chunk_rows(n) == n && workers(n) > 1) {
+  // Layer by layer the rows of one use of a layer come before those of another; tile by tile they take turns.
+  // The chains are the same where each layer is used once.
+  if (chunk_rows(n) == n && workers(n) > 1 && !program_.shares_layers()) {
     descend_in_layers(n, operations, dx, gradients, prepare);
   } else {
     descend_in_chunks(n, operations, dx, gradients, prepare);

@@ -94,6 +94,9 @@ class Loss:
         """The samples' costs, shape (n,), in the dtype of y_pred."""
         return self._core.per_sample(y_pred, y)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (type(self), {**self._arguments(), "reduction": self.reduction})
+
     def __repr__(self) -> str:
         inside = "".join(f"{k}={v!r}, " for k, v in self._arguments().items())
         return f"{type(self).__name__}({inside}reduction={self.reduction!r})"
@@ -191,6 +194,11 @@ class CrossEntropy(Loss):
 
     def _arguments(self) -> dict[str, Any]:
         return {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
+
+
+def _remade(cls: type[Loss], arguments: dict[str, Any]) -> Loss:
+    """What pickle calls."""
+    return cls(**arguments)
 
 
 # Class by name: the list that tests, benchmarks and documentation follow.

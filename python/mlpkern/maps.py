@@ -18,8 +18,8 @@ from mlpkern import _core, pairs
 
 if TYPE_CHECKING:
     from mlpkern.graph import Graph
-    from mlpkern.losses import Loss
     from mlpkern.layers import Linear
+    from mlpkern.losses import Loss
     from mlpkern.trace import Trace
 
 
@@ -164,7 +164,10 @@ class Map:
         return array[first:offset]
 
     def _ownership(self) -> str:
-        belongs = ", ".join(f"{f!r} belongs to {f._block.owner()!r}" for f in self._linears())
+        belongs = ", ".join(
+            f"{f!r} belongs to {f._block.owner() or 'a network that is gone'!r}"
+            for f in self._linears()
+        )
         return (
             "the maps of one flat array must belong to one network, in its order; "
             f"here {belongs}; copy() makes a map of one's own"

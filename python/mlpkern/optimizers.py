@@ -119,9 +119,31 @@ class Optimizer:
                 "the network has become part of another one since: make a new optimizer"
             )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        arguments = (type(self), self.net, dict(self._values), self.states, self.steps)
+        return _remade, arguments
+
+    def __copy__(self) -> Optimizer:
+        return _remade(type(self), self.net, dict(self._values), self.states, self.steps)
+
     def __repr__(self) -> str:
         inside = "".join(f", {k}={v!r}" for k, v in self._values.items())
         return f"{type(self).__name__}(net{inside})"
+
+
+def _remade(
+    cls: type[Optimizer],
+    net: Map,
+    values: dict[str, Any],
+    states: dict[str, NDArray[Any]],
+    steps: int,
+) -> Optimizer:
+    """An optimizer like another one, in the middle of its steps: what pickle calls."""
+    optimizer = cls(net, **values)
+    for name, state in states.items():
+        optimizer.states[name][...] = state
+    optimizer._core.steps = steps
+    return optimizer
 
 
 def _checked(who: str, name: str, value: Any) -> Any:

@@ -222,6 +222,7 @@ def fit(
     seed : int or None
         None draws another one each time.
     sample_weight : array, shape (n,), optional
+        Where the loss takes the mean, a batch whose weights are all 0 makes no step.
     validation : (x, y), or a number between 0 and 1, optional
         Samples whose cost is reported as ``val_loss``; a number sets aside the last part of x, y.
     callbacks : sequence of callables
@@ -242,8 +243,10 @@ def fit(
     _check_training("fit", net, loss, optimizer)
     epochs = integer("fit", "epochs", epochs, 0)
     batch_size = integer("fit", "batch_size", batch_size, 1)
+    shuffle = flag("fit", "shuffle", shuffle)
     x, y, sample_weight, held_out = _split(np.asarray(x), np.asarray(y), sample_weight, validation)
     x = np.ascontiguousarray(x)
+    batch_size = min(batch_size, len(x))
     generator = np.random.default_rng(None if seed is None else integer("fit", "seed", seed, 0))
     core = net._core_for(x).core
     history = History(net, optimizer)
@@ -260,6 +263,7 @@ def fit(
     bar = _progress_bar(epochs) if progress else None
     try:
         for _ in range(epochs):
+            optimizer._check_place("fit")  # a callback may have made the network part of another
             order = generator.permutation(len(x)) if shuffle else None
             cost = core.train(
                 "fit", loss._core, optimizer._core, x, y, sample_weight, order, batch_size
@@ -305,9 +309,14 @@ def _split(
         if len(validation) != 2:
             raise ValueError(f"fit: validation must be (x, y); got {len(validation)} items")
         return x, y, weight, (validation[0], validation[1])
-    if isinstance(validation, bool) or not isinstance(validation, int | float):
+    if isinstance(validation, bool) or not isinstance(validation, int | float | np.floating):
         raise TypeError(
             f"fit: validation must be (x, y) or a number; got {type(validation).__name__}"
+        )
+    if y.ndim == 0 or (weight is not None and np.asarray(weight).shape != (len(x),)):
+        raise ValueError(
+            f"fit: y and sample_weight must have {len(x)} rows, as x has; "
+            f"got y {y.shape}, sample_weight {np.asarray(weight).shape}"
         )
     if not 0 < validation < 1:
         raise ValueError(f"fit: validation must be between 0 and 1; got {validation}")

@@ -5,6 +5,7 @@ prints its answer, and raises what it cannot do: `main` turns that into one line
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,9 @@ _COMMANDS = (demo, train, predict, bench, plot, info)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 for a failure, 2 for wrong usage."""
+    for stream in (sys.stdout, sys.stderr):  # a sign that a terminal lacks must not end a training
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     parser = _parser()
     try:
         args = parser.parse_args(argv)

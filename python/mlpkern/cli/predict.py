@@ -134,7 +134,7 @@ def _quality(y_pred: NDArray[Any], table: Table, recipe: Recipe) -> dict[str, An
         if y.ndim != 1:
             return {}
         whole = y.dtype.kind == "f" and np.equal(y, np.round(y)).all()
-        names = np.char.strip((y.astype(np.int64) if whole else y).astype(str))
+        names = np.char.strip(np.array([str(int(v) if whole else v) for v in y]))
         found = np.array(recipe.classes)[np.argmax(y_pred, axis=1)]
         return {"accuracy": float(np.mean(names == found))}
     if y.dtype.kind not in "fiub" or y.reshape(len(y), -1).shape != y_pred.shape:

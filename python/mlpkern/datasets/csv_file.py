@@ -3,6 +3,7 @@
 import csv
 import gzip
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -30,7 +31,7 @@ def read_csv(
             return _read(file, target, inputs, need_target)
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not a text file in UTF-8") from None
-    except (csv.Error, EOFError, gzip.BadGzipFile, ValueError) as error:
+    except (csv.Error, EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
 
 

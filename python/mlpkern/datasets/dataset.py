@@ -177,7 +177,7 @@ def _classes(y: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
             raise ValueError(
                 "classes must be text or whole numbers; --task regression learns others"
             )
-        values = values.astype(np.int64)
+        return tuple(str(int(value)) for value in values), numbers.astype(np.int64)
     return tuple(str(value) for value in values), numbers.astype(np.int64)
 
 
