@@ -240,7 +240,9 @@ class Map:
     def backward(self, dy: ArrayLike, *, need_dx: bool = True) -> NDArray[Any] | None:
         """From the cost's gradient by the output of the last call to its gradient by the input.
 
-        Adds the gradients of the parameters to what :attr:`gradients` holds.
+        Adds the gradients of the parameters to what :attr:`gradients` holds. The derivatives of
+        tanh, sigmoid and exp are taken from the outputs that the call kept: right to one unit in
+        the last place of 1, where ``vjp(s, g)`` is right to that of the derivative itself.
 
         Parameters
         ----------

@@ -47,6 +47,8 @@ class Trace(Mapping[str, Any]):
 
     Where cost and last activation are a stable pair (sigmoid with binary cross-entropy, softargmax
     with cross-entropy), C and dC/ds of the last layer are computed by the form made for the pair.
+    Every derivative is taken from s; the network's own backward takes those of tanh, sigmoid and
+    exp from the output, and may differ by a unit in the last place of 1.
     """
 
     def __init__(self) -> None:
