@@ -392,7 +392,7 @@ def test_kinks(isa: str, dtype: type, kink: tuple[str, dict[str, Any], float, fl
     assert not f.second_derivative(at).any()
 
 
-# --- special values: the table of shared/reading/exactness.md
+# --- special values: where a function ends or bends
 INF, NAN = np.inf, np.nan
 
 # f at inf, -inf, +0 and -0, f' at inf, -inf and 0.

@@ -412,7 +412,7 @@ def test_layouts(isa: str, dtype: type, case: Case, rng: np.random.Generator) ->
     compare.assert_same_bits(y, before[1])
 
 
-# --- special values: the table of shared/reading/exactness.md
+# --- special values: where a function ends or bends
 INF, NAN = np.inf, np.nan
 BCE = {"from_logits": True}
 
