@@ -73,8 +73,7 @@ class ProgramBuilder:
 class Compiled:
     """A core network, and what it was compiled for."""
 
-    def __init__(self, inputs: int, dtype: str, net: Map, builder: ProgramBuilder) -> None:
-        self.inputs, self.dtype = inputs, dtype
+    def __init__(self, dtype: str, net: Map, builder: ProgramBuilder) -> None:
         self.blocks = [f._block for f in net._linears()]
         self.operations = builder.operations
         self.latest: weakref.ref[NDArray[Any]] | None = None  # the output of the last forward pass
@@ -206,7 +205,7 @@ class Map:
         if compiled is None or not compiled.fits(self):
             builder = ProgramBuilder(inputs)
             builder.finish(self._emit(builder, 0))
-            compiled = Compiled(inputs, dtype, self, builder)
+            compiled = Compiled(dtype, self, builder)
             self._compiled = {(inputs, dtype): compiled}
         return compiled
 
