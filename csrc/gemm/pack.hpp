@@ -1,36 +1,90 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Packing: a block of a matrix copied into panels that the microkernel reads straight through.
 //
-//   b (k, n) -> panels of NR columns, each k rows of NR, the last panel's missing columns left as they are
-//   (the microkernel masks them);   a (m, k) -> panels of MR rows, each k columns of MR.
+//   b (k, n) -> panels of NR columns, each k rows of NR;   a (m, k) -> panels of MR rows, each k columns of
+//   MR. Of the last panel's missing columns nothing is written, or what the source holds elsewhere: the
+//   microkernel masks them.
 #pragma once
 
 #include "gemm/blocking.hpp"
+#include "simd/transpose.hpp"
 
 namespace mlpkern::MLPKERN_ISA {
 
-// Elements in a cache line of 64 bytes.
+constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
+
+// Asks for the lines of a row of `cols` elements.
 template <class T>
-constexpr Index kLine = 64 / static_cast<Index>(sizeof(T));
+MLPKERN_INLINE void prefetch_row(const T* row, Index cols) {
+  constexpr Index line = 64 / static_cast<Index>(sizeof(T));
+  for (Index j = 0; j < cols; j += line) __builtin_prefetch(row + j);
+}
+
+// From a matrix whose rows are contiguous, each read once from end to end. The rows are short and far apart:
+// the hardware does not foresee them.
+template <Index Width, class T>
+MLPKERN_INLINE void copy_rows(Matrix<const T> m, T* panels) {
+  constexpr Index W = Vec<T>::width;
+  constexpr Index kRowsAhead = 8;
+  const Index step = m.rows * Width;
+  for (Index p = 0; p < m.rows; ++p) {
+    const T* row = m.data + p * m.row_stride;
+    T* target = panels + p * Width;
+    if (p + kRowsAhead < m.rows) prefetch_row(row + kRowsAhead * m.row_stride, m.cols);
+    Index left = m.cols;
+    for (; left >= Width; left -= Width, row += Width, target += step) {
+      if constexpr (Width % W == 0) {
+        for (Index j = 0; j < Width; j += W) store(target + j, load(row + j));
+      } else {
+        __builtin_memcpy(target, row, Width * sizeof(T));
+      }
+    }
+    for (; left > 0; left -= W, row += W, target += W)
+      store(target, load(row, smaller(left, W)), smaller(left, W));
+  }
+}
+
+// One panel from a matrix whose columns are contiguous: squares of a register's width, transposed.
+template <Index Width, class T>
+MLPKERN_INLINE void transpose_columns(Matrix<const T> m, T* panel) {
+  constexpr Index W = Vec<T>::width;
+  for (Index j = 0; j < m.cols; j += W) {
+    const Index columns = smaller(W, m.cols - j);
+    for (Index p = 0; p < m.rows; p += W) {
+      const Index rows = smaller(W, m.rows - p);
+      const T* source = m.data + p + j * m.col_stride;
+      Vec<T> square[W];
+      for (Index i = 0; i < W; ++i) {
+        square[i] = i >= columns ? Vec<T>(T(0))
+                    : rows == W  ? load(source + i * m.col_stride)
+                                 : load(source + i * m.col_stride, rows);
+      }
+      transpose(square);
+      for (Index i = 0; i < rows; ++i) {
+        T* target = panel + (p + i) * Width + j;
+        if (columns == W) {
+          store(target, square[i]);
+        } else {
+          store(target, square[i], columns);
+        }
+      }
+    }
+  }
+}
 
 // Panel by panel: the columns of `m` in groups of `Width`; element (p, j) of a group at p * Width + j.
 template <Index Width, class T>
 void pack_columns(Matrix<const T> m, T* panels) {
+  if (m.col_stride == 1) return copy_rows<Width>(m, panels);
   for (Index first = 0; first < m.cols; first += Width, panels += m.rows * Width) {
-    const Index count = m.cols - first < Width ? m.cols - first : Width;
-    const T* group = m.data + first * m.col_stride;
-    if (m.row_stride == 1) {  // transposed in memory: read along it, a square of a cache line at a time
-      for (Index top = 0; top < m.rows; top += kLine<T>) {
-        const Index end = top + kLine<T> < m.rows ? top + kLine<T> : m.rows;
-        for (Index j = 0; j < count; ++j) {
-          for (Index p = top; p < end; ++p) panels[p * Width + j] = group[p + j * m.col_stride];
-        }
-      }
-    } else {
-      for (Index p = 0; p < m.rows; ++p) {
-        for (Index j = 0; j < count; ++j) {
-          panels[p * Width + j] = group[p * m.row_stride + j * m.col_stride];
-        }
+    const Matrix<const T> group = cols_of(m, first, smaller(Width, m.cols - first));
+    if (m.row_stride == 1) {
+      transpose_columns<Width>(group, panels);
+      continue;
+    }
+    for (Index p = 0; p < group.rows; ++p) {
+      for (Index j = 0; j < group.cols; ++j) {
+        panels[p * Width + j] = group.data[p * m.row_stride + j * m.col_stride];
       }
     }
   }
