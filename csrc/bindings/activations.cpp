@@ -11,15 +11,18 @@ namespace mlpkern::bindings {
 
 namespace {
 
-// Rows [first, first + count) of a job, in blocks of about 8,192 elements, to the threads.
+// work(first, count): rows [first, first + count) of a job, in blocks of about 8,192 elements, to the
+// threads.
 template <class Work>
 void by_blocks_of_rows(Index rows, Index cols, const Work& work) {
   constexpr Index kElements = 8192;
   constexpr double kMultiplyAdds = 8;  // what an element costs, from ReLU's 3 to tanh's 25
   const Index block = std::max<Index>(1, kElements / std::max<Index>(cols, 1));
-  parallel_for((rows + block - 1) / block,
-               workers_for(kMultiplyAdds * static_cast<double>(rows) * static_cast<double>(cols)),
-               [&](Index i, int) { work(i * block, std::min(block, rows - i * block)); });
+  const double multiply_adds = kMultiplyAdds * static_cast<double>(rows) * static_cast<double>(cols);
+  compute(multiply_adds, [&] {
+    parallel_for(ceil_div(rows, block), workers_for(multiply_adds),
+                 [&](Index i, int) { work(i * block, std::min(block, rows - i * block)); });
+  });
 }
 
 class Activation {
@@ -67,14 +70,11 @@ class Activation {
       using T = decltype(zero);
       auto a = output<T>(name_, out, shape, {&s}, {&s});
       const auto sc = contiguous<T>(s.array);
-      const T* in = sc.data();
-      T* data = a.mutable_data();
-      compute([&] {
-        const auto kernel = choose(active_kernels<T>().activations[index_]);
-        by_blocks_of_rows(rows, cols, [&](Index first, Index count) {
-          kernel(in + first * cols, data + first * cols, by_rows_ ? count : 1, by_rows_ ? cols : count,
-                 parameters_.data());
-        });
+      T* data = writable<T>(a);
+      const auto kernel = choose(active_kernels<T>().activations[index_]);
+      by_blocks_of_rows(rows, cols, [&](Index first, Index count) {
+        kernel(sc.data + first * cols, data + first * cols, by_rows_ ? count : 1, by_rows_ ? cols : count,
+               parameters_.data());
       });
       return a;
     });
@@ -86,7 +86,7 @@ class Activation {
     const Argument s = argument(name_, "s", s_), v = argument(name_, name, v_);
     const Dtype dtype = common_dtype(name_, {&s, &v});
     const Shape shape = shape_of(s.array);
-    if (shape_of(v.array) != shape) {
+    if (!has_shape(v.array, shape)) {
       fail_value(name_ + ": " + name + " must have the shape of s; got s " + text(shape) + ", " + name + " " +
                  text(shape_of(v.array)));
     }
@@ -95,15 +95,12 @@ class Activation {
       using T = decltype(zero);
       auto a = output<T>(name_, out, shape, {&s, &v}, {&s, &v});
       const auto sc = contiguous<T>(s.array), vc = contiguous<T>(v.array);
-      const T *in = sc.data(), *by = vc.data();
-      T* data = a.mutable_data();
-      compute([&] {
-        const auto kernel = choose(active_kernels<T>().activations[index_]);
-        by_blocks_of_rows(rows, cols, [&](Index first, Index count) {
-          const Index at = first * cols;
-          kernel(in + at, by + at, data + at, by_rows_ ? count : 1, by_rows_ ? cols : count,
-                 parameters_.data());
-        });
+      T* data = writable<T>(a);
+      const auto kernel = choose(active_kernels<T>().activations[index_]);
+      by_blocks_of_rows(rows, cols, [&](Index first, Index count) {
+        const Index at = first * cols;
+        kernel(sc.data + at, vc.data + at, data + at, by_rows_ ? count : 1, by_rows_ ? cols : count,
+               parameters_.data());
       });
       return a;
     });

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/aligned.hpp"
 #include "network/pool.hpp"
 
 namespace mlpkern::bindings {
@@ -15,9 +16,9 @@ namespace {
 
 // As they come: 2^64 - 1 is not -1.
 template <class Label>
-void check_labels(const std::string& who, const py::array_t<Label>& labels, Index K) {
-  for (Index i = 0; i < labels.size(); ++i) {
-    const Label label = labels.data()[i];
+void check_labels(Who who, const Numbers<Label>& labels, Index K) {
+  for (Index i = 0; i < labels.size; ++i) {
+    const Label label = labels.data[i];
     if (label < 0 || label >= static_cast<Label>(K)) {
       fail_value(who + ": labels must be from 0 to K - 1 = " + std::to_string(K - 1) + "; got " +
                  std::to_string(label) + " in row " + std::to_string(i));
@@ -25,19 +26,19 @@ void check_labels(const std::string& who, const py::array_t<Label>& labels, Inde
   }
 }
 
-py::array_t<double> read_weights(const std::string& who, const py::object& value, const Shape& leading) {
+Numbers<double> read_weights(Who who, const py::object& value, const Shape& leading) {
   const Argument w = argument(who, "sample_weight", value);
   const py::ssize_t itemsize = w.array.itemsize();
-  if (w.array.dtype().kind() != 'f' || (itemsize != 4 && itemsize != 8)) {
+  if (dtype_fields(w.array).kind != 'f' || (itemsize != 4 && itemsize != 8)) {
     fail_type(who + ": sample_weight must be float32 or float64; got " + dtype_name(w.array));
   }
-  if (shape_of(w.array) != leading) {
+  if (!has_shape(w.array, leading)) {
     fail_value(who + ": sample_weight must be " + text(leading) + ", a number a sample; got " +
                text(shape_of(w.array)));
   }
   auto weights = contiguous<double>(w.array);
-  for (Index i = 0; i < weights.size(); ++i) {
-    const double weight = weights.data()[i];
+  for (Index i = 0; i < weights.size; ++i) {
+    const double weight = weights.data[i];
     if (!(weight >= 0) || std::isinf(weight)) {
       fail_value(who + ": sample_weight must be finite and at least 0; got " +
                  py::str(py::float_(weight)).cast<std::string>() + " in row " + std::to_string(i));
@@ -59,49 +60,49 @@ LossObject::LossObject(const std::string& shown_name, const std::string& name,
 }
 
 template <class T>
-void LossObject::read_targets(const std::string& who, const Shape& predictions, const py::object& y_,
+void LossObject::read_targets(Who who, const Shape& predictions, const py::object& y_,
                               const py::object& weight, LossArguments<T>& into) const {
   Shape leading = predictions;
   leading.pop_back();
   into.n = rows_before_last(predictions);
   into.K = predictions.back();
   const Argument y = argument(who, "y", y_);
-  const char kind = y.array.dtype().kind();
-  const Shape shape = shape_of(y.array);
+  const char kind = dtype_fields(y.array).kind;
   const bool takes_labels = metadata().losses[loss_.index].takes_labels;
   if (takes_labels && (kind == 'i' || kind == 'u')) {
-    if (shape != leading) {
-      fail_value(who + ": integer labels must be " + text(leading) + ", one a sample; got " + text(shape));
+    if (!has_shape(y.array, leading)) {
+      fail_value(who + ": integer labels must be " + text(leading) + ", one a sample; got " +
+                 text(shape_of(y.array)));
     }
-    into.has_labels = true;
+    into.labels = contiguous<std::int64_t>(y.array);
     if (kind == 'u') {
       check_labels(who, contiguous<std::uint64_t>(y.array), into.K);
     } else {
-      check_labels(who, contiguous<std::int64_t>(y.array), into.K);
+      check_labels(who, into.labels, into.K);
     }
-    into.labels = contiguous<std::int64_t>(y.array);
   } else {
-    const Argument like = {"y_pred", py::array(py::dtype::of<T>(), Shape{0})};
-    common_dtype(who, {&like, &y});
-    if (shape != predictions) {
+    if (!is_plain<T>(y.array)) {
+      const Argument like = {"y_pred", new_array<T>({0})};
+      common_dtype(who, {&like, &y});
+    }
+    if (!has_shape(y.array, predictions)) {
       fail_value(who + ": y must have the shape of y_pred" + (takes_labels ? " or be integer labels" : "") +
-                 "; got y_pred " + text(predictions) + ", y " + text(shape));
+                 "; got y_pred " + text(predictions) + ", y " + text(shape_of(y.array)));
     }
     into.y = contiguous<T>(y.array);
   }
-  into.has_weight = !weight.is_none();
-  if (into.has_weight) into.weight = read_weights(who, weight, leading);
+  if (!weight.is_none()) into.weight = read_weights(who, weight, leading);
 }
 
 template <class T>
-void LossObject::check_mean(const std::string& who, const LossArguments<T>& arguments) const {
+void LossObject::check_mean(Who who, const LossArguments<T>& arguments) const {
   if (loss_.reduction != Reduction::mean) return;
   if (arguments.n == 0) {
     fail_value(who +
                ": the mean over an empty batch does not exist; got 0 samples (reduction='sum' gives 0)");
   }
-  if (!arguments.has_weight) return;
-  const double* w = arguments.weight.data();
+  const double* w = arguments.weight.data;
+  if (w == nullptr) return;
   double sum = 0;
   for (Index i = 0; i < arguments.n; ++i) sum += w[i];
   if (std::isinf(sum)) fail_value(who + ": the sum of sample_weight must be finite; got inf");
@@ -119,29 +120,15 @@ LossArguments<T> LossObject::read(const Argument& y_pred, const py::object& y,
   return arguments;
 }
 
-template <class T>
-void LossObject::evaluate(const LossArguments<T>& arguments, const double* factor, double* cost,
-                          T* gradient) const {
-  constexpr double kMultiplyAdds = 100;  // what an element costs, about
-  const auto kernel = active_kernels<T>().losses[loss_.index].evaluate;
-  const Index K = arguments.K, block = std::max<Index>(1, 16384 / K);
-  const T* p = arguments.y_pred.data();
-  const Targets<T> all = arguments.targets();
-  parallel_for(ceil_div(arguments.n, block),
-               workers_for(kMultiplyAdds * static_cast<double>(arguments.n) * static_cast<double>(K)),
-               [&](Index i, int) {
-                 const Index first = i * block, count = std::min(block, arguments.n - first);
-                 const Targets<T> t = targets_from(all, first, K);
-                 kernel(p + first * K, t.y, t.labels, count, K, loss_.parameters.data(),
-                        factor == nullptr ? nullptr : factor + first,
-                        cost == nullptr ? nullptr : cost + first,
-                        gradient == nullptr ? nullptr : gradient + first * K);
-               });
-}
-
 namespace {
 
-Argument predictions(const std::string& who, const py::object& value) {
+template <class T>
+double multiply_adds(const LossArguments<T>& arguments) {
+  constexpr double kAnElement = 100;  // about
+  return kAnElement * static_cast<double>(arguments.n) * static_cast<double>(arguments.K);
+}
+
+Argument predictions(Who who, const py::object& value) {
   Argument y_pred = argument(who, "y_pred", value);
   if (y_pred.array.ndim() < 1 || y_pred.array.shape(y_pred.array.ndim() - 1) == 0) {
     fail_value(who + ": y_pred must be (n, K) with K at least 1; got " + text(shape_of(y_pred.array)));
@@ -149,7 +136,37 @@ Argument predictions(const std::string& who, const py::object& value) {
   return y_pred;
 }
 
+// Room for a number a sample, on the stack where they are few.
+class PerSample {
+ public:
+  explicit PerSample(Index n) {
+    if (n > kFew) many_.reserve(n);
+  }
+  double* data() { return many_.data() == nullptr ? few_ : many_.data(); }
+
+ private:
+  static constexpr Index kFew = 32;
+  double few_[kFew];
+  AlignedBuffer<double> many_;
+};
+
 }  // namespace
+
+template <class T>
+void LossObject::evaluate(const LossArguments<T>& arguments, const double* factor, double* cost,
+                          T* gradient) const {
+  const auto kernel = active_kernels<T>().losses[loss_.index].evaluate;
+  const Index K = arguments.K, block = std::max<Index>(1, 16384 / K);
+  const T* p = arguments.y_pred.data;
+  const Targets<T> all = arguments.targets();
+  parallel_for(ceil_div(arguments.n, block), workers_for(multiply_adds(arguments)), [&](Index i, int) {
+    const Index first = i * block, count = std::min(block, arguments.n - first);
+    const Targets<T> t = targets_from(all, first, K);
+    kernel(p + first * K, t.y, t.labels, count, K, loss_.parameters.data(),
+           factor == nullptr ? nullptr : factor + first, cost == nullptr ? nullptr : cost + first,
+           gradient == nullptr ? nullptr : gradient + first * K);
+  });
+}
 
 double LossObject::value(const py::object& y_pred_, const py::object& y, const py::object& weight) const {
   const Argument y_pred = predictions(shown_name_, y_pred_);
@@ -157,10 +174,10 @@ double LossObject::value(const py::object& y_pred_, const py::object& y, const p
     using T = decltype(zero);
     const auto arguments = read<T>(y_pred, y, weight);
     check_mean(shown_name_, arguments);
-    return compute([&] {
-      std::vector<double> cost(static_cast<std::size_t>(arguments.n)), factor(cost.size());
+    return compute(multiply_adds(arguments), [&] {
+      PerSample cost(arguments.n), factor(arguments.n);
       evaluate<T>(arguments, nullptr, cost.data(), nullptr);
-      sample_factors(loss_.reduction, arguments.targets().weight, arguments.n, factor.data());
+      sample_factors(loss_.reduction, arguments.weight.data, arguments.n, factor.data());
       return reduced_cost(cost.data(), factor.data(), arguments.n);
     });
   });
@@ -173,11 +190,11 @@ py::array LossObject::gradient(const py::object& y_pred_, const py::object& y,
     using T = decltype(zero);
     const auto arguments = read<T>(y_pred, y, weight);
     check_mean(shown_name_, arguments);
-    py::array_t<T> gradient(shape_of(y_pred.array));
-    T* data = gradient.mutable_data();
-    compute([&] {
-      std::vector<double> factor(static_cast<std::size_t>(arguments.n));
-      sample_factors(loss_.reduction, arguments.targets().weight, arguments.n, factor.data());
+    const auto gradient = new_array<T>(shape_of(y_pred.array));
+    T* data = writable<T>(gradient);
+    compute(multiply_adds(arguments), [&] {
+      PerSample factor(arguments.n);
+      sample_factors(loss_.reduction, arguments.weight.data, arguments.n, factor.data());
       evaluate<T>(arguments, factor.data(), nullptr, data);
     });
     return gradient;
@@ -191,23 +208,24 @@ py::array LossObject::per_sample(const py::object& y_pred_, const py::object& y)
     const auto arguments = read<T>(y_pred, y, py::none());
     Shape leading = shape_of(y_pred.array);
     leading.pop_back();
-    py::array_t<T> costs(leading);
-    T* data = costs.mutable_data();
-    compute([&] {
-      std::vector<double> cost(static_cast<std::size_t>(arguments.n));
+    const auto costs = new_array<T>(leading);
+    T* data = writable<T>(costs);
+    compute(multiply_adds(arguments), [&] {
+      PerSample cost(arguments.n);
       evaluate<T>(arguments, nullptr, cost.data(), nullptr);
-      std::transform(cost.begin(), cost.end(), data, [](double c) { return static_cast<T>(c); });
+      std::transform(cost.data(), cost.data() + arguments.n, data,
+                     [](double c) { return static_cast<T>(c); });
     });
     return costs;
   });
 }
 
-template void LossObject::read_targets(const std::string&, const Shape&, const py::object&, const py::object&,
+template void LossObject::read_targets(Who, const Shape&, const py::object&, const py::object&,
                                        LossArguments<float>&) const;
-template void LossObject::read_targets(const std::string&, const Shape&, const py::object&, const py::object&,
+template void LossObject::read_targets(Who, const Shape&, const py::object&, const py::object&,
                                        LossArguments<double>&) const;
-template void LossObject::check_mean(const std::string&, const LossArguments<float>&) const;
-template void LossObject::check_mean(const std::string&, const LossArguments<double>&) const;
+template void LossObject::check_mean(Who, const LossArguments<float>&) const;
+template void LossObject::check_mean(Who, const LossArguments<double>&) const;
 
 void bind_losses(py::module_& m) {
   m.def("loss_specs", [] { return specs(metadata().losses, metadata().loss_count); });

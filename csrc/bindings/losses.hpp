@@ -10,17 +10,13 @@ namespace mlpkern::bindings {
 // Predictions (n, K) or (K,), with targets and weights, checked and contiguous.
 template <class T>
 struct LossArguments {
-  py::array_t<T> y_pred;  // empty where only the targets were asked for
-  py::array_t<T> y;
-  py::array_t<std::int64_t> labels;
-  py::array_t<double> weight;
-  bool has_labels = false, has_weight = false;
+  Numbers<T> y_pred;  // empty where only the targets were asked for
+  Numbers<T> y;       // or
+  Numbers<std::int64_t> labels;
+  Numbers<double> weight;  // empty without weights
   Index n = 0, K = 0;
 
-  Targets<T> targets() const {
-    return {has_labels ? nullptr : y.data(), has_labels ? labels.data() : nullptr,
-            has_weight ? weight.data() : nullptr};
-  }
+  Targets<T> targets() const { return {y.data, labels.data, weight.data}; }
 };
 
 class LossObject {
@@ -33,16 +29,15 @@ class LossObject {
   py::array per_sample(const py::object& y_pred, const py::object& y) const;
 
   const Loss& loss() const { return loss_; }
-  const std::string& name() const { return shown_name_; }
 
   // Targets for predictions of shape `leading` + (K,), in messages after `who`.
   template <class T>
-  void read_targets(const std::string& who, const Shape& predictions, const py::object& y,
-                    const py::object& weight, LossArguments<T>& into) const;
+  void read_targets(Who who, const Shape& predictions, const py::object& y, const py::object& weight,
+                    LossArguments<T>& into) const;
 
   // Raises where the mean over these samples does not exist.
   template <class T>
-  void check_mean(const std::string& who, const LossArguments<T>& arguments) const;
+  void check_mean(Who who, const LossArguments<T>& arguments) const;
 
  private:
   template <class T>

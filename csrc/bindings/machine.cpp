@@ -5,6 +5,7 @@
 #include "bindings/arrays.hpp"
 #include "dispatch/registry.hpp"
 #include "network/pool.hpp"
+#include "network/processors.hpp"
 
 namespace mlpkern::bindings {
 

@@ -13,7 +13,7 @@ class OptimizerObject {
  public:
   OptimizerObject(const std::string& name, std::vector<double> parameters, py::array w, py::array g,
                   const std::vector<py::object>& states)
-      : name_(name), w_(std::move(w)), g_(std::move(g)) {
+      : w_(std::move(w)), g_(std::move(g)) {
     const Index index = find_row(metadata().optimizers, metadata().optimizer_count, name, "optimizer");
     for (const py::object& state : states) {
       states_.push_back(state.is_none() ? py::array() : state.cast<py::array>());
@@ -27,16 +27,15 @@ class OptimizerObject {
 
   template <class T>
   void update() {
-    auto& optimizer = get<T>();
-    optimizer.update(static_cast<T*>(w_.mutable_data()), static_cast<const T*>(g_.data()), w_.size());
+    get<T>().update(static_cast<T*>(w_.mutable_data()), static_cast<const T*>(g_.data()), w_.size());
   }
+  double multiply_adds() const { return 4.0 * static_cast<double>(w_.size()); }  // of an update, about
 
   void set_parameters(const std::vector<double>& parameters) {
     (w_.itemsize() == 4 ? float_->parameters : double_->parameters) = fixed(parameters);
   }
   std::int64_t steps() const { return w_.itemsize() == 4 ? float_->step : double_->step; }
   void set_steps(std::int64_t steps) { (w_.itemsize() == 4 ? float_->step : double_->step) = steps; }
-  const std::string& name() const { return name_; }
 
  private:
   template <class T>
@@ -56,7 +55,6 @@ class OptimizerObject {
     }
   }
 
-  std::string name_;
   py::array w_, g_;
   std::vector<py::array> states_;
   std::optional<Optimizer<float>> float_;

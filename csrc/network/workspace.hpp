@@ -3,8 +3,9 @@
 // call, and handed to one call at a time, so that any number of threads may predict.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "base/aligned.hpp"
@@ -41,10 +42,18 @@ class Workspace {
   std::vector<std::vector<AlignedBuffer<T>>> workers_;
 };
 
-// The workspaces that no call uses now.
+// The workspaces that no call uses now. Without a lock: a fork would leave it locked in the child where
+// another thread held it.
 template <class T>
 class IdleWorkspaces {
  public:
+  IdleWorkspaces() = default;
+  ~IdleWorkspaces() {
+    for (auto& slot : idle_) delete slot.load();
+  }
+  IdleWorkspaces(const IdleWorkspaces&) = delete;
+  IdleWorkspaces& operator=(const IdleWorkspaces&) = delete;
+
   // A workspace for the time of a call.
   class Lease {
    public:
@@ -63,28 +72,27 @@ class IdleWorkspaces {
   };
 
  private:
+  using Slot = std::atomic<Workspace<T>*>;
+
   std::unique_ptr<Workspace<T>> take() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (idle_.empty()) return std::make_unique<Workspace<T>>();
-    auto workspace = std::move(idle_.back());
-    idle_.pop_back();
-    return workspace;
+    for (Slot& slot : idle_) {
+      if (slot.load(std::memory_order_relaxed) == nullptr) continue;
+      if (Workspace<T>* workspace = slot.exchange(nullptr)) return std::unique_ptr<Workspace<T>>(workspace);
+    }
+    return std::make_unique<Workspace<T>>();
   }
 
   void give_back(std::unique_ptr<Workspace<T>> workspace) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (idle_.size() < kMostIdle) idle_.push_back(std::move(workspace));
+    for (Slot& slot : idle_) {
+      Workspace<T>* none = nullptr;
+      if (!slot.compare_exchange_strong(none, workspace.get())) continue;
+      workspace.release();
+      return;
+    }
   }
 
   static constexpr std::size_t kMostIdle = 8;
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<Workspace<T>>> idle_ = reserved();
-
-  static std::vector<std::unique_ptr<Workspace<T>>> reserved() {
-    std::vector<std::unique_ptr<Workspace<T>>> none;
-    none.reserve(kMostIdle);  // so that giving back never allocates, and never throws
-    return none;
-  }
+  std::array<Slot, kMostIdle> idle_{};
 };
 
 }  // namespace mlpkern

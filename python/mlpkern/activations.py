@@ -33,14 +33,15 @@ class Activation(Map):
 
     def __init__(self) -> None:
         self._kernel = _core.Activation(self._name, list(self._parameters.values()))
+        self._value = self._kernel.value  # bound once: binding takes as long as checking a call
 
     def __call__(self, s: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """``a = f(s)``, of the shape of s."""
-        return self._kernel.value(s, out)
+        return self._value(s, out)
 
     def predict(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The same as calling it: an activation keeps nothing."""
-        return self._kernel.value(x, out)
+        return self._value(x, out)
 
     def backward(self, dy: ArrayLike, *, need_dx: bool = True) -> NDArray[Any] | None:
         """Not by itself: inside a network, or as ``vjp(s, g)``."""

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from mlpkern import _core
 from mlpkern._arguments import flag, integer
-from mlpkern.maps import Block, Map, ProgramBuilder
+from mlpkern.maps import Block, Map, ProgramBuilder, parameters_moved
 
 __all__ = ["Linear"]
 
@@ -78,6 +78,7 @@ class Linear(Map):
         self._dw = block.gradients[w].reshape(D, L)
         self._b = block.parameters[b] if self.bias else None
         self._db = block.gradients[b] if self.bias else None
+        parameters_moved()
 
     @property
     def inputs(self) -> int:

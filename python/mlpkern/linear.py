@@ -43,7 +43,7 @@ def linear(
     k = 0, 1, …, so its bits depend on nothing else. An input that is not contiguous, aligned and of
     the machine's byte order is copied first.
     """
-    return _core.linear(x, w, b, out=out)
+    return _core.linear(x, w, b, out)
 
 
 def linear_backward(

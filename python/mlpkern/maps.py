@@ -6,6 +6,7 @@ block of its own; a composite of fresh maps lays them all in one new block and o
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
     from mlpkern.layers import Linear
     from mlpkern.losses import Loss
     from mlpkern.trace import Trace
+
+
+# Another number whenever parameters of any map have moved: what was found to be in place while it
+# was the same still is, and a call need not look at every layer.
+moves = 0
+_numbers = itertools.count(1)
+
+
+def parameters_moved() -> None:
+    """Is called after parameters have taken another place."""
+    global moves
+    moves = next(_numbers)
 
 
 class Block:
@@ -71,9 +84,13 @@ class ProgramBuilder:
 
 
 class Compiled:
-    """A core network, and what it was compiled for."""
+    """A core network, and what it was compiled for.
+
+    The core's methods for small arrays are bound once: binding takes as long as checking a call.
+    """
 
     def __init__(self, dtype: str, net: Map, builder: ProgramBuilder) -> None:
+        self.moves = -1
         self.blocks = [f._block for f in net._linears()]
         self.operations = builder.operations
         self.latest: weakref.ref[NDArray[Any]] | None = None  # the output of the last forward pass
@@ -87,19 +104,29 @@ class Compiled:
             gradients=[(f.dw, f.db) for f in linears],
             usages=[f._usage for f in linears],
         )
+        self.predict, self.forward = self.core.predict, self.core.forward
+        self.train_step = self.core.train_step
+        self.paired = pairs.is_one(builder.operations[-1])
 
     def fits(self, net: Map) -> bool:
         """Whether the parameters still lie where they lay when the network was compiled."""
+        if self.moves == moves:
+            return True
+        seen = moves  # before looking
         linears = net._linears()
-        return len(linears) == len(self.blocks) and all(
-            f._block is block for f, block in zip(linears, self.blocks, strict=True)
-        )
+        if len(linears) != len(self.blocks) or any(
+            f._block is not block for f, block in zip(linears, self.blocks, strict=True)
+        ):
+            return False
+        self.moves = seen
+        return True
 
 
 class Map:
     """A map x -> y. Maps are composed by :class:`Chain` and :class:`Sum`."""
 
     _compiled: Mapping[tuple[int, str], Compiled] = MappingProxyType({})  # by inputs and dtype
+    _current: Compiled | None = None  # the only one, where parameters fix inputs and dtype
     _called: Compiled | None = None  # the one that keeps what backward needs
     _owns_block = False
 
@@ -191,12 +218,22 @@ class Map:
     # --- passes ---------------------------------------------------------------------------------
     def _core_for(self, x: ArrayLike) -> Compiled:
         """The compiled network for inputs like x, made anew where the parameters have moved."""
-        inputs, dtype = self.inputs, self.dtype
-        if inputs is None or dtype is None:
-            array = np.asarray(x)
-            inputs = inputs or (array.shape[-1] if array.ndim else 0)
-            dtype = dtype or array.dtype
-        return self._compile(inputs, dtype)
+        compiled = self._own()
+        if compiled is not None:
+            return compiled
+        array = np.asarray(x)
+        inputs = self.inputs or (array.shape[-1] if array.ndim else 0)
+        return self._compile(inputs, self.dtype or array.dtype)
+
+    def _own(self) -> Compiled | None:
+        """The compiled network; None where parameters do not fix inputs and dtype."""
+        compiled = self._current
+        if compiled is None or compiled.moves != moves:
+            inputs, dtype = self.inputs, self.dtype
+            if inputs is None or dtype is None:
+                return None
+            self._current = compiled = self._compile(inputs, dtype)
+        return compiled
 
     def _compile(self, inputs: int, like: np.dtype[Any]) -> Compiled:
         """The network for so many inputs, kept from call to call."""
@@ -209,13 +246,6 @@ class Map:
             self._compiled = {(inputs, dtype): compiled}
         return compiled
 
-    def _own_core(self) -> _core.Network | None:
-        """The compiled network; None where there are no parameters."""
-        inputs, dtype = self.inputs, self.dtype
-        if inputs is None or dtype is None:
-            return None
-        return self._compile(inputs, dtype).core
-
     def __call__(self, x: ArrayLike) -> NDArray[Any]:
         """The output for x (..., D) or (D,); keeps what :meth:`backward` needs.
 
@@ -226,15 +256,21 @@ class Map:
         RuntimeError
             If another thread's call is using the network.
         """
-        compiled = self._core_for(x)
-        y = compiled.core.forward(x)
-        pairs.remember_output(compiled, y)
+        compiled = self._current
+        if compiled is None or compiled.moves != moves:
+            compiled = self._core_for(x)
+        y = compiled.forward(x)
+        if compiled.paired:
+            pairs.remember_output(compiled, y)
         self._called = compiled
         return y
 
     def predict(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The output for x (..., D) or (D,); keeps nothing. Any number of threads may call it."""
-        return self._core_for(x).core.predict(x, out)
+        compiled = self._current
+        if compiled is None or compiled.moves != moves:
+            compiled = self._core_for(x)
+        return compiled.predict(x, out)
 
     def backward(self, dy: ArrayLike, *, need_dx: bool = True) -> NDArray[Any] | None:
         """From the cost's gradient by the output of the last call to its gradient by the input.
@@ -259,16 +295,16 @@ class Map:
                 "backward: the network must have been called first, as it is now: "
                 "net(x) keeps what backward needs"
             )
-        ds = pairs.gradient_before_last(compiled, dy)
+        ds = pairs.gradient_before_last(compiled, dy) if compiled.paired else None
         if ds is not None:
             return compiled.core.backward(ds, need_dx, True, [])
         return compiled.core.backward(dy, need_dx, False, [])
 
     def zero_grad(self) -> None:
         """Sets the gradients to zero."""
-        core = self._own_core()
-        if core is not None:
-            core.zero_grad()
+        compiled = self._own()
+        if compiled is not None:
+            compiled.core.zero_grad()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it is made of and its parameters; gradients are left out."""
@@ -306,10 +342,12 @@ class Frozen:
         self._net = net.copy()
         for f in self._net._linears():
             f._block.parameters.flags.writeable = False
+        compiled = self._net._own()  # nobody else has this net: its parameters never move
+        self._predict = self._net.predict if compiled is None else compiled.predict
 
     def __call__(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The output for x (..., D) or (D,)."""
-        return self._net.predict(x, out)
+        return self._predict(x, out)
 
     predict = __call__
 

@@ -8,11 +8,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlpkern import _core
+from mlpkern import _core, maps
 from mlpkern._arguments import flag, number
 from mlpkern.maps import Map
 
 __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
+
+
+class Hyperparameter:
+    """An attribute of an optimizer: checked when it is set, in force from the next step on."""
+
+    def __set_name__(self, owner: type[Optimizer], name: str) -> None:
+        self._name = name
+
+    def __get__(self, optimizer: Optimizer | None, owner: type[Optimizer]) -> Any:
+        return self if optimizer is None else optimizer._values[self._name]
+
+    def __set__(self, optimizer: Optimizer, value: Any) -> None:
+        who, name = type(optimizer).__name__, self._name
+        if name in optimizer._fixed:
+            raise AttributeError(f"{who}: {name} is fixed when the optimizer is made")
+        values = {**optimizer._values, name: _checked(who, name, value)}
+        optimizer._check(values)
+        optimizer._values[name] = values[name]
+        optimizer._core.set_parameters(optimizer._numbers())
 
 
 class Optimizer:
@@ -28,8 +47,6 @@ class Optimizer:
     states : dict of array
         Of the size of ``net.parameters``: moments and such, by PyTorch's names.
     """
-
-    _names: tuple[str, ...]  # hyperparameters in the order of the compiled table
 
     def __init__(self, net: Map, **values: Any) -> None:
         who = type(self).__name__
@@ -53,6 +70,7 @@ class Optimizer:
             [self.states.get(name) for name in _core.optimizer_states(who)],
         )
         self._blocks = [f._block for f in net._linears()]
+        self._moves = -1
 
     def _numbers(self) -> list[float]:
         return [float(v) for value in self._values.values() for v in np.atleast_1d(value)]
@@ -71,25 +89,6 @@ class Optimizer:
         """Steps taken so far."""
         return self._core.steps
 
-    def __getattr__(self, name: str) -> Any:
-        values = self.__dict__.get("_values", {})
-        if name in values:
-            return values[name]
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in self.__dict__.get("_values", {}):
-            if name in self._fixed:
-                raise AttributeError(
-                    f"{type(self).__name__}: {name} is fixed when the optimizer is made"
-                )
-            values = {**self._values, name: _checked(type(self).__name__, name, value)}
-            self._check(values)
-            self._values[name] = values[name]
-            self._core.set_parameters(self._numbers())
-        else:
-            super().__setattr__(name, value)
-
     _fixed: frozenset[str] = frozenset()  # hyperparameters that decide which states there are
 
     def zero_grad(self) -> None:
@@ -105,11 +104,15 @@ class Optimizer:
             If another thread's call is using the network, or its parameters have moved.
         """
         self._check_place("step")
-        core = self.net._own_core()
-        if core is not None:
-            core.step(self._core)
+        compiled = self.net._own()
+        if compiled is not None:
+            compiled.core.step(self._core)
 
     def _check_place(self, who: str) -> None:
+        """Raises where the parameters have moved since the optimizer was made."""
+        if self._moves == maps.moves:
+            return
+        seen = maps.moves  # before looking
         here = [f._block for f in self.net._linears()]
         if len(here) != len(self._blocks) or any(
             a is not b for a, b in zip(here, self._blocks, strict=True)
@@ -118,6 +121,7 @@ class Optimizer:
                 f"{who}: the optimizer must be made after its network is complete; "
                 "the network has become part of another one since: make a new optimizer"
             )
+        self._moves = seen
 
     def __reduce__(self) -> tuple[Any, ...]:
         arguments = (type(self), self.net, dict(self._values), self.states, self.steps)
@@ -169,6 +173,11 @@ class SGD(Optimizer):
     ``w -= lr (g + momentum buffer if nesterov else buffer)``, or ``lr g`` without momentum.
     """
 
+    lr = Hyperparameter()
+    momentum = Hyperparameter()
+    dampening = Hyperparameter()
+    nesterov = Hyperparameter()
+    weight_decay = Hyperparameter()
     _fixed = frozenset({"momentum"})
 
     def __init__(
@@ -203,6 +212,11 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Adam (Kingma and Ba, 2015), with bias correction; weight decay is added to the gradient."""
 
+    lr = Hyperparameter()
+    betas = Hyperparameter()
+    eps = Hyperparameter()
+    weight_decay = Hyperparameter()
+
     def __init__(
         self,
         net: Map,
@@ -216,6 +230,11 @@ class Adam(Optimizer):
 
 class AdamW(Optimizer):
     """Adam with decoupled decay (Loshchilov and Hutter, 2019): ``w *= 1 - lr weight_decay``."""
+
+    lr = Hyperparameter()
+    betas = Hyperparameter()
+    eps = Hyperparameter()
+    weight_decay = Hyperparameter()
 
     def __init__(
         self,
@@ -234,6 +253,12 @@ class RMSprop(Optimizer):
     Centered, a variance that rounding made negative counts as 0.
     """
 
+    lr = Hyperparameter()
+    alpha = Hyperparameter()
+    eps = Hyperparameter()
+    weight_decay = Hyperparameter()
+    momentum = Hyperparameter()
+    centered = Hyperparameter()
     _fixed = frozenset({"momentum", "centered"})
 
     def __init__(
@@ -263,6 +288,12 @@ class RMSprop(Optimizer):
 
 class Adagrad(Optimizer):
     """Adagrad (Duchi, Hazan, Singer, 2011): the gradient over the root of its summed squares."""
+
+    lr = Hyperparameter()
+    lr_decay = Hyperparameter()
+    weight_decay = Hyperparameter()
+    initial_accumulator_value = Hyperparameter()
+    eps = Hyperparameter()
 
     def __init__(
         self,

@@ -44,11 +44,14 @@ _outputs: dict[int, _Output] = {}  # by id of the output
 _gradients: dict[int, _Gradient] = {}  # by id of dy
 
 
+def is_one(last: _core.Operation) -> bool:
+    """Whether there is a loss made for a network's last operation."""
+    kind, _, _, _, name, _ = last
+    return kind == "activation" and name in _MADE_FOR
+
+
 def remember_output(compiled: Compiled, y: NDArray[Any]) -> None:
     """Notes that y is the output of the network's last forward pass."""
-    kind, _, _, _, name, _ = compiled.operations[-1]
-    if kind != "activation" or name not in _MADE_FOR:
-        return
     key = id(y)
     compiled.latest = weakref.ref(y, lambda _: _outputs.pop(key, None))
     _outputs[key] = _Output(compiled.latest, weakref.ref(compiled))
@@ -64,10 +67,8 @@ class Pair(NamedTuple):
 
 def find(loss: Loss, y_pred: ArrayLike) -> Pair | None:
     """The stable form of a loss for these predictions, where they are a network's last output."""
-    if not isinstance(y_pred, np.ndarray):
-        return None
     known = _outputs.get(id(y_pred))
-    compiled = known.compiled() if known and known.y() is y_pred else None
+    compiled = known.compiled() if known is not None and known.y() is y_pred else None
     if compiled is None or compiled.latest is None or compiled.latest() is not y_pred:
         return None
     _, inputs, output, _, name, parameters = compiled.operations[-1]

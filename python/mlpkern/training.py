@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mlpkern import maps
 from mlpkern._arguments import flag, integer, number
 from mlpkern.losses import Loss
 from mlpkern.maps import Map
@@ -25,6 +26,13 @@ def _check_objective(who: str, net: Any, loss: Any) -> None:
 
 
 def _check_training(who: str, net: Any, loss: Any, optimizer: Any) -> None:
+    if (
+        isinstance(optimizer, Optimizer)
+        and optimizer.net is net
+        and isinstance(loss, Loss)
+        and optimizer._moves == maps.moves
+    ):
+        return  # all is as it must be
     _check_objective(who, net, loss)
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"{who}: optimizer must be an Optimizer; got {type(optimizer).__name__}")
@@ -68,8 +76,7 @@ def train_step(
         If another thread's call is using the network.
     """
     _check_training("train_step", net, loss, optimizer)
-    core = net._core_for(x).core
-    return core.train("train_step", loss._core, optimizer._core, x, y, sample_weight, None, 0)
+    return net._core_for(x).train_step(loss._core, optimizer._core, x, y, sample_weight)
 
 
 def value_and_gradient(
@@ -265,8 +272,8 @@ def fit(
         for _ in range(epochs):
             optimizer._check_place("fit")  # a callback may have made the network part of another
             order = generator.permutation(len(x)) if shuffle else None
-            cost = core.train(
-                "fit", loss._core, optimizer._core, x, y, sample_weight, order, batch_size
+            cost = core.train_epoch(
+                loss._core, optimizer._core, x, y, sample_weight, order, batch_size
             )
             history["loss"].append(cost)
             if held_out is not None:

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A network as Python holds it: its arguments are checked here, the work is Network<T>'s.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "bindings/losses.hpp"
+#include "bindings/optimizers.hpp"
+#include "bindings/usage.hpp"
+#include "network/network.hpp"
+
+namespace mlpkern::bindings {
+
+// (w, b), b None without a bias.
+using ArrayPair = std::pair<py::array, py::object>;
+using ArrayPairs = std::vector<ArrayPair>;
+
+class NetworkObject {
+ public:
+  virtual ~NetworkObject() = default;
+  // networks.cpp
+  virtual py::array predict(const py::object& x, const py::object& out) const = 0;
+  virtual py::array forward(const py::object& x) = 0;
+  virtual py::object backward(const py::object& dy, bool need_dx, bool before_last,
+                              const ArrayPairs& gradients) = 0;
+  virtual void zero_grad() = 0;
+  virtual bool keeps() const = 0;
+  virtual py::array kept(Index value) const = 0;
+  // training.cpp
+  virtual double value(const LossObject& loss, const py::object& x, const py::object& y,
+                       const py::object& weight) const = 0;
+  virtual double value_and_gradient(const LossObject& loss, const py::object& x, const py::object& y,
+                                    const py::object& weight, const ArrayPairs& gradients) = 0;
+  virtual void step(OptimizerObject& optimizer) = 0;
+  virtual double train_step(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,
+                            const py::object& y, const py::object& weight) = 0;
+  virtual double train_epoch(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,
+                             const py::object& y, const py::object& weight, const py::object& order,
+                             Index batch_size) = 0;
+};
+
+template <class T>
+class NetworkOf final : public NetworkObject {
+ public:
+  NetworkOf(Program program, const ArrayPairs& parameters, const ArrayPairs& gradients, Usages usages);
+
+  py::array predict(const py::object& x, const py::object& out) const override;
+  py::array forward(const py::object& x) override;
+  py::object backward(const py::object& dy, bool need_dx, bool before_last,
+                      const ArrayPairs& gradients) override;
+  void zero_grad() override;
+  bool keeps() const override { return !kept_shape_.empty(); }
+  py::array kept(Index value) const override;
+  double value(const LossObject& loss, const py::object& x, const py::object& y,
+               const py::object& weight) const override;
+  double value_and_gradient(const LossObject& loss, const py::object& x, const py::object& y,
+                            const py::object& weight, const ArrayPairs& gradients) override;
+  void step(OptimizerObject& optimizer) override;
+  double train_step(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,
+                    const py::object& y, const py::object& weight) override;
+  double train_epoch(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,
+                     const py::object& y, const py::object& weight, const py::object& order,
+                     Index batch_size) override;
+
+ private:
+  using Arrays = typename Network<T>::Arrays;
+  struct Samples {
+    Numbers<T> x;
+    LossArguments<T> targets;
+  };
+
+  static Arrays pointers(const ArrayPairs& arrays);
+
+  const Program& program() const { return network_.program(); }
+  // Of one forward pass; backward takes twice as long.
+  double multiply_adds(Index n) const { return multiply_adds_a_row_ * static_cast<double>(n); }
+  void clear_gradients();
+
+  void check_dtype(Who who, const Argument& a) const;
+  void check_apart_from_arrays(Who who, const py::object& out, const Shape& shape) const;
+  Argument read_input(Who who, const py::object& value) const;
+  Samples read_samples(Who who, const LossObject& loss, const py::object& x, const py::object& y,
+                       const py::object& weight) const;
+
+  Usages usages_;
+  std::pair<ArrayPairs, ArrayPairs> arrays_;  // parameters and gradients, kept alive
+  std::vector<Extent> extents_;               // where they lie
+  Arrays gradients_;
+  Network<T> network_;
+  double multiply_adds_a_row_;
+  Shape kept_shape_;  // of the x that forward kept; empty for none
+};
+
+}  // namespace mlpkern::bindings
