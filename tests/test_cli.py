@@ -89,8 +89,6 @@ def test_version(capsys):
         ("train --data x --optimizer sdg", "invalid choice: 'sdg'"),
         ("train --data x --task sort", "invalid choice: 'sort'"),
         ("predict --data x", "required: --model"),
-        ("bench --sizes 4", "--sizes needs two widths or more, as 4-16-2, not 4"),
-        ("bench --sizes 4-x", "must be widths such as 64-32, not '4-x'"),
         ("plot", "required: WHAT"),
         ("plot graph --out x.svg", "one of the arguments --model --sizes is required"),
         ("plot graph --sizes 4 --out x.svg", "--sizes needs two widths or more, as 64-128-10"),

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 import mlpkern as mk
+from mlpkern import plots
 from mlpkern.persistence import write_whole
 
 from ..common import UsageError, machine, positive, to_json
-from . import report
+from . import picture, report
 from .cases import GROUPS, Case, cases
 from .measure import Limits, Row, Team, measure
 from .peers import LIBRARIES, installed
@@ -52,7 +53,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="threads to use, one table each (default: 1, and as many as there are cores)",
     )
-    parser.add_argument("--only", choices=GROUPS, help="measure one group")
+    parser.add_argument(
+        "--only", choices=GROUPS, metavar="GROUP", help=f"measure one of {', '.join(GROUPS)}"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer and shorter measurements")
     parser.add_argument("--json", metavar="FILE", help="write the results; - for the terminal")
     parser.add_argument("--picture", metavar="FILE.png", help="draw the ratios")
@@ -136,6 +139,10 @@ def _progress(text: str) -> None:
 
 
 def _write(args: argparse.Namespace, result: dict[str, Any], out: TextIO) -> None:
+    if args.picture:
+        title = f"times as fast as the best other library; {report.title(result['machine'])}"
+        plots.write(picture.draw(result, title), args.picture)
+        print(f"wrote {args.picture}", file=out)
     text = to_json(result)
     if args.json == "-":
         out.flush()

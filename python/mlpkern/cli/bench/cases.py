@@ -41,7 +41,7 @@ EPOCH_ROWS, EPOCH_BATCH = 60_000, 128  # MNIST's
 MEMORY_ROWS = 1_000_000
 
 # The product of each form: of x (n, D), w (D, L) and ds (n, L).
-FORMS = {"x w": 1, "x' ds": 1, "ds w' and x' ds": 2}
+FORMS = {"x w": 1, "x' ds": 1, "ds w', x' ds": 2}
 
 ACTIVATIONS = (
     *("relu", "leaky_relu", "elu", "sigmoid", "tanh", "softplus", "silu", "mish", "softsign"),

@@ -86,6 +86,9 @@ def measure(team: Team, case: Case, quick: bool) -> Row:
         row["gflops"] = case.flops / float(np.median(ours)) / 1e9
     if ours is not None and case.traffic:
         row["gbytes"] = case.traffic / float(np.median(ours)) / 1e9
+    if ours is not None and case.group == "call":
+        tanh = np.median([team.workers[OURS].ask("tanh") for _ in range(5)])
+        row["tanhs"] = float(np.median(ours) / tanh)
     if ours is not None and peers:
         row["ratios"] = {name: quartiles(values / ours) for name, values in peers.items()}
         row["best"] = min(peers, key=lambda name: row["times"][name]["median"])

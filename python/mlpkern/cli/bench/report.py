@@ -64,8 +64,8 @@ def line(row: Row, limits: Mapping[str, float]) -> str:
     else:
         cells = [_duration(row, OURS), *_peer_cells(row), *_limit_cells(row, limits)]
     lines = [table((row["name"], *cells), [], _COLUMNS).partition("\n")[0]]
-    if row["group"] == "call" and (note := _in_tanhs(row)):
-        lines.append(f"  {note}")
+    if "tanhs" in row:
+        lines.append(f"  = {row['tanhs']:.2f} calls of np.tanh with one element")
     lines += [f"  error: {text}"[:100] for text in row["errors"].values()]
     return "\n".join(lines)
 
@@ -105,14 +105,6 @@ def _megabytes(size: float) -> str:
     return f"{size / 1e6:.3g} MB"
 
 
-def _in_tanhs(row: Row) -> str:
-    times = row["times"]
-    if OURS not in times or "numpy" not in times:
-        return ""
-    count = times[OURS]["median"] / times["numpy"]["median"]
-    return f"= {count:.2f} calls of np.tanh with one element"
-
-
 def _short(number: float) -> str:
     """Return three digits or so, in four characters below 10,000."""
     if number < 10:
@@ -130,7 +122,7 @@ def summary(rows: Sequence[Row]) -> list[Row]:
             for row in rows
             if (row["group"], row["threads"]) == (group, threads) and "ratio" in row
         ]
-        if not members or group == "call":
+        if not members:
             continue
         ratios = np.array([row["ratio"]["median"] for row in members])
         results.append(
