@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 import mlpkern as mk
-from mlpkern.cli import bench, common, demo, main, numpy_ops, numpy_peer, train
-from mlpkern.cli.cases import Case
+from mlpkern.cli import common, demo, main, numpy_peer, train
 from mlpkern.persistence import load_with_metadata
 
 COMMANDS = ["demo", "train", "predict", "bench", "plot", "info"]
@@ -90,8 +89,6 @@ def test_version(capsys):
         ("train --data x --optimizer sdg", "invalid choice: 'sdg'"),
         ("train --data x --task sort", "invalid choice: 'sort'"),
         ("predict --data x", "required: --model"),
-        ("bench --sizes 4", "--sizes needs two widths or more, as 4-16-2, not 4"),
-        ("bench --sizes 4-x", "must be widths such as 64-32, not '4-x'"),
         ("plot", "required: WHAT"),
         ("plot graph --out x.svg", "one of the arguments --model --sizes is required"),
         ("plot graph --sizes 4 --out x.svg", "--sizes needs two widths or more, as 64-128-10"),
@@ -409,60 +406,6 @@ def test_demo_without_matplotlib(capsys, tmp_path, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert "pictures need matplotlib: pip install 'mlpkern[demo]'" in lines
     assert {path.name for path in tmp_path.iterdir()} == {"graph.svg", "graph.dot"}
-
-
-# --- bench -------------------------------------------------------------------------------------
-
-
-def test_bench(capsys, tmp_path):
-    pytest.importorskip("matplotlib", reason="pictures need matplotlib")
-    arguments = ["bench", "--quick", "--sizes", "4-8-2", "--batches", "1", "33"]
-    files = ["--json", str(tmp_path / "b.json"), "--picture", str(tmp_path / "b.png")]
-    assert main(arguments + files) == 0
-    text = capsys.readouterr().out
-    assert max(map(len, text.splitlines())) <= 80
-    result = json.loads((tmp_path / "b.json").read_text())
-    assert result["machine"]["isa"] == mk.isa()
-    groups = {row["group"] for row in result["rows"]}
-    assert groups == {"linear", "activation", "loss", "optimizer", "step"}
-    for row in result["rows"]:
-        assert 0 < row["ratio"]["q1"] <= row["ratio"]["median"] <= row["ratio"]["q3"]
-        assert re.search(rf"^{re.escape(row['name'])} ", text, re.MULTILINE)
-    assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_bench_with_threads_runs_in_a_process_that_has_them(capfd):
-    arguments = ["bench", "--quick", "--sizes", "4-8-2", "--batches", "1", "--only", "step"]
-    assert main([*arguments, "--threads", "1", "--json", "-"]) == 0
-    captured = capfd.readouterr()
-    assert last_json(captured.out)["machine"]["threads"] == 1
-    assert "1 threads)" in captured.err
-
-
-def test_bench_tells_of_a_process_that_failed(capfd, tmp_path):
-    arguments = ["bench", "--quick", "--sizes", "4-2", "--batches", "1", "--only", "step"]
-    assert main([*arguments, "--threads", "1", "--json", str(tmp_path / "no" / "b.json")]) == 1
-    assert "the measurement with 1 threads ended with exit code 1" in capfd.readouterr().err
-
-
-def test_bench_refuses_results_that_differ():
-    ours, theirs = np.ones(3), np.array([1, 1, 1.001])
-    with pytest.raises(RuntimeError, match=r"wrong: mlpkern and NumPy differ by 1\.0e-03"):
-        bench._compare(Case("", "wrong", lambda: ours, lambda: theirs))
-    with pytest.raises(RuntimeError, match="differ by nan"):
-        bench._compare(Case("", "wrong", lambda: ours * np.nan, lambda: theirs))
-    bench._compare(Case("", "right", lambda: (ours, ours), lambda: (ours, ours)))
-
-
-@pytest.mark.parametrize("name", numpy_ops.ACTIVATIONS)
-def test_numpys_activations_are_the_oracles(name):
-    """Within 1e-5 of the values' scale, ten times less than `bench` allows."""
-    s = np.linspace(-9, 9, 1001, dtype=np.float32)
-    oracle = mk.reference.activation(name)
-    value, derivative = numpy_ops.ACTIVATIONS[name]
-    for theirs, right in ((value(s), oracle(s)), (derivative(s), oracle.derivative(s))):
-        assert theirs.dtype == np.float32
-        np.testing.assert_allclose(theirs, right, rtol=1e-5, atol=1e-5)
 
 
 # --- what the commands share -------------------------------------------------------------------

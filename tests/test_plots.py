@@ -14,10 +14,6 @@ from mlpkern.cli import main
 pytest.importorskip("matplotlib", reason="pictures need matplotlib")
 
 HISTORY = {"loss": [3.0, 2.0, 1.0], "val_loss": [3.0, 2.5, 2.0]}
-ROWS = [
-    {"name": name, "ratio": {"q1": 0.9 * r, "median": r, "q3": 1.1 * r}}
-    for name, r in (("fast", 5.0), ("slow", 0.2), ("huge", 3000.0))
-]
 
 
 def titles(figure):
@@ -72,18 +68,6 @@ def test_digits():
     assert [text.get_text() for text in axis.texts][:3] == ["0", "0, not 1", "0, not 2"]
     assert np.asarray(axis.images[0].get_array()).sum() == 13 * 64
     assert figure.get_suptitle() == "title"
-
-
-def test_ratios(tmp_path):
-    figure = plots.ratios(ROWS, "machine")
-    (axis,) = figure.axes
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["fast", "slow", "huge"]
-    assert {text.get_text() for text in axis.texts} == {
-        f"{ratio}{plots.TIMES}" for ratio in ("5.00", "0.20", "3000")
-    }
-    assert axis.get_xscale() == "log"
-    plots.write(figure, tmp_path / "ratios.png")
-    assert (tmp_path / "ratios.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ def defined_symbols(path: Path, *options: str) -> list[str]:
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the flags are those of x86-64")
-@pytest.mark.parametrize("part", ["linear", "rows", "training", "table"])
+@pytest.mark.parametrize("part", ["linear", "rows", "training", "probes", "table"])
 @pytest.mark.parametrize("isa", isa_flags())
 def test_an_object_defines_only_its_own(isa: str, part: str, tmp_path: Path) -> None:
     """Unoptimized: at -O3 most functions are inlined, and what is wrong stays hidden."""

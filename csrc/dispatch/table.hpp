@@ -87,6 +87,12 @@ struct Kernels {
 
   // m[i] = (1/beta) log sum_k exp(beta e[i, k]); e (rows, cols), m (rows,).
   void (*logsumexp)(const T* e, T* m, Index rows, Index cols, double beta);
+
+  // The machine's limits, for the benchmark: count times fma_probe_flops multiplications and additions in
+  // registers, as many as it can do at once; and y += factor x, (n,) each.
+  T (*fma_probe)(Index count, T half, T one);
+  Index fma_probe_flops;
+  void (*bandwidth_probe)(T* y, const T* x, T factor, Index n);
 };
 
 }  // namespace mlpkern

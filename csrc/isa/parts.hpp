@@ -30,5 +30,7 @@ template <class T>
 void fill_linear(Kernels<T>& table);
 template <class T>
 void fill_rows(Kernels<T>& table);
+template <class T>
+void fill_probes(Kernels<T>& table);
 
 }  // namespace mlpkern::MLPKERN_ISA

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["activations", "digits", "losses", "ratios", "write"]
+__all__ = ["activations", "digits", "losses", "write"]
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#666666"
 LIGHT = "#a6dcc8"
@@ -48,7 +48,7 @@ def activations(names: Sequence[str] = (), span: float = 4.0) -> Figure:
     columns = min(5, len(chosen))
     rows = -(-len(chosen) // columns)
     width, height = 2.5 * columns + 0.4, 1.9 * rows + 0.7
-    figure = _figure(width, height, layout=None)
+    figure = blank(width, height, layout=None)
     axes = figure.subplots(
         rows,
         columns,
@@ -85,8 +85,8 @@ def losses(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     """
     columns = min(3, len(histories))
     rows = -(-len(histories) // columns)
-    figure = _figure(3.6 * columns, 2.6 * rows + 0.4)
-    from matplotlib.ticker import LogLocator, MaxNLocator  # here: `_figure` has asked for it
+    figure = blank(3.6 * columns, 2.6 * rows + 0.4)
+    from matplotlib.ticker import LogLocator, MaxNLocator  # here: `blank` has asked for it
 
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, (name, history) in zip(axes, histories.items(), strict=False):
@@ -127,7 +127,7 @@ def digits(images: NDArray[Any], labels: ArrayLike, found: ArrayLike, title: str
     columns = min(12, len(pairs))
     rows = -(-len(pairs) // columns)
     sheet = np.zeros((11 * rows, 10 * columns))  # 8 x 8 pixels, one around, two more for the text
-    figure = _figure(0.75 * columns, 0.85 * rows + 0.3)
+    figure = blank(0.75 * columns, 0.85 * rows + 0.3)
     figure.suptitle(title, fontsize=10)
     axis = figure.subplots()
     axis.axis("off")
@@ -139,41 +139,6 @@ def digits(images: NDArray[Any], labels: ArrayLike, found: ArrayLike, title: str
         text = f"{answer}" if right else f"{answer}, not {label}"
         axis.text(x + 3.5, y - 1, text, fontsize=9, color=GREEN if right else RED, ha="center")
     axis.imshow(sheet, cmap="gray_r", vmin=0, vmax=1)
-    return figure
-
-
-def ratios(rows: Sequence[Mapping[str, Any]], title: str = "") -> Figure:
-    """Return how many times as fast as NumPy each operation is, as bars on a logarithmic axis.
-
-    Parameters
-    ----------
-    rows : what `mlpkern bench --json` lists as rows: name, group, and ratio with q1, median, q3
-    title : what stands above
-    """
-    values = np.array([[row["ratio"][key] for key in ("q1", "median", "q3")] for row in rows])
-    places = np.arange(len(rows))[::-1]
-    figure = _figure(7.5, 0.2 * len(rows) + 1.2)
-    axis = figure.subplots()
-    colours = [GREY if median < 1 else BLUE for median in values[:, 1]]
-    axis.barh(places, values[:, 1] - 1, left=1, color=colours, height=0.7)
-    axis.hlines(places, values[:, 0], values[:, 2], color="black", linewidth=1)
-    axis.axvline(1, color="black", linewidth=1)
-    axis.set_xscale("log")
-    low, high = min(0.5, values.min() / 1.5), max(2.0, values.max() * 1.6)
-    axis.set_xlim(low, high)
-    ticks = [t for t in (0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000) if low <= t <= high]
-    axis.set_xticks(ticks, [f"{tick:g}{TIMES}" for tick in ticks])
-    axis.minorticks_off()
-    for place, (_, median, upper) in zip(places, values, strict=True):
-        text = f"{median:.2f}{TIMES}" if median < 10 else f"{median:.0f}{TIMES}"
-        axis.text(max(upper, 1) * 1.04, place, text, va="center", fontsize=7)
-    axis.set_yticks(places, [row["name"] for row in rows], fontsize=8)
-    axis.set_ylim(-0.8, len(rows) - 0.2)
-    axis.set_xlabel("NumPy's time / mlpkern's time (grey: NumPy is faster)")
-    axis.set_title(title, fontsize=9)
-    axis.grid(axis="x", alpha=0.25, linewidth=0.5)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
     return figure
 
 
@@ -194,9 +159,10 @@ def write(figure: Figure, path: str | os.PathLike[str]) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _figure(
+def blank(
     width: float, height: float, layout: Literal["constrained"] | None = "constrained"
 ) -> Figure:
+    """Return an empty figure of so many inches; ImportError where there is no matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

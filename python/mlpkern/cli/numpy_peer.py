@@ -1,6 +1,6 @@
 """The same training in NumPy, as a person who knows NumPy writes it: what the timings compare with.
 
-float32, all parameters in one array, every buffer made once, `out=` wherever NumPy takes it, and
+All parameters in one array, every buffer made once, `out=` wherever NumPy takes it, and
 the cost taken together with the activation that it is made for.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]  # float32 or float64, all alike
 Forward = Callable[[Array, Array], object]  # (s, a): fill a, which may be s
 Backward = Callable[[Array, Array, Array], object]  # (a, da, scratch): da *= f'(s), from the output
 
@@ -34,10 +34,10 @@ def relu3(s: Array, a: Array) -> None:
 
 def sigmoid(s: Array, a: Array) -> None:
     """a = 1/(1 + exp(-s)) = (1 + tanh(s/2))/2, which cannot overflow."""
-    np.multiply(s, np.float32(0.5), out=a)
+    np.multiply(s, 0.5, out=a)
     np.tanh(a, out=a)
     a += 1
-    a *= np.float32(0.5)
+    a *= 0.5
 
 
 def softargmax(s: Array, a: Array) -> None:
@@ -83,7 +83,7 @@ def squared_error(s: Array, p: Array, y: Array, dy: Array) -> tuple[float, bool]
     """Return sum (p - y)^2/n; dy becomes its derivative by p."""
     np.subtract(p, y, out=dy)
     cost = float(np.vdot(dy, dy)) / len(p)
-    dy *= np.float32(2 / len(p))
+    dy *= 2 / len(p)
     return cost, False
 
 
@@ -96,7 +96,7 @@ def binary_cross_entropy(s: Array, p: Array, y: Array, dy: Array) -> tuple[float
     dy += np.maximum(s, 0)
     cost = float(dy.sum() - np.vdot(s, y)) / len(p)
     np.subtract(p, y, out=dy)
-    dy *= np.float32(1 / len(p))
+    dy *= 1 / len(p)
     return cost, True
 
 
@@ -109,7 +109,7 @@ def cross_entropy(s: Array, p: Array, y: NDArray[Any], dy: Array) -> tuple[float
     cost = float(np.log(dy.sum(axis=1)).sum() - picked) / len(p)
     np.copyto(dy, p)
     dy[rows, y] -= 1
-    dy *= np.float32(1 / len(p))
+    dy *= 1 / len(p)
     return cost, True
 
 
@@ -118,6 +118,18 @@ COSTS = {
     "binary cross-entropy": binary_cross_entropy,
     "cross-entropy": cross_entropy,
 }
+
+
+class SGD:
+    """torch.optim.SGD's step on one flat array, in place."""
+
+    def __init__(self, p: Array, g: Array, lr: float = 0.1) -> None:
+        self.p, self.g, self.lr, self.s = p, g, lr, np.zeros_like(p)
+
+    def step(self) -> None:
+        """Move the parameters."""
+        np.multiply(self.g, self.lr, out=self.s)
+        self.p -= self.s
 
 
 class Adam:
@@ -130,25 +142,29 @@ class Adam:
     def step(self) -> None:
         """Move the parameters."""
         self.t += 1
-        np.multiply(self.g, np.float32(0.1), out=self.s)
-        self.m *= np.float32(0.9)
+        np.multiply(self.g, 0.1, out=self.s)
+        self.m *= 0.9
         self.m += self.s
         np.multiply(self.g, self.g, out=self.s)
-        self.s *= np.float32(0.001)
-        self.v *= np.float32(0.999)
+        self.s *= 0.001
+        self.v *= 0.999
         self.v += self.s
         np.sqrt(self.v, out=self.s)
-        self.s *= np.float32((1 - 0.999**self.t) ** -0.5)
-        self.s += np.float32(1e-8)
+        self.s *= (1 - 0.999**self.t) ** -0.5
+        self.s += 1e-8
         np.divide(self.m, self.s, out=self.s)
-        self.s *= np.float32(self.lr / (1 - 0.9**self.t))
+        self.s *= self.lr / (1 - 0.9**self.t)
         self.p -= self.s
+
+
+OPTIMIZERS: dict[str, type[SGD] | type[Adam]] = {"SGD": SGD, "Adam": Adam}
 
 
 class Network:
     """An MLP of sizes [D, ..., K] that takes training steps on batches of at most `batch` rows.
 
-    `parameters` starts as a copy of what is given: layer by layer, w row by row, then b.
+    `parameters` starts as a copy of what is given: layer by layer, w row by row, then b. Its dtype
+    is that of all arrays.
     """
 
     def __init__(
@@ -160,17 +176,18 @@ class Network:
         parameters: Array,
         batch: int,
         lr: float = 1e-3,
+        optimizer: str = "Adam",
     ) -> None:
-        self.parameters = parameters.astype(np.float32)
+        self.parameters = parameters.copy()
         self.gradients = np.zeros_like(self.parameters)
-        self.optimizer = Adam(self.parameters, self.gradients, lr)
+        self.optimizer = OPTIMIZERS[optimizer](self.parameters, self.gradients, lr)
         self.cost = COSTS[cost]
         pairs = list(itertools.pairwise(sizes))
         self.activations = [ACTIVATIONS[hidden]] * (len(pairs) - 1) + [ACTIVATIONS[output]]
         arrays = (_views(block, pairs) for block in (self.parameters, self.gradients))
         self.layers = list(zip(*arrays, strict=True))
         self.s, self.a, self.da, self.scratch = (
-            [np.empty((batch, width), np.float32) for width in sizes[1:]] for _ in range(4)
+            [np.empty((batch, width), parameters.dtype) for width in sizes[1:]] for _ in range(4)
         )
 
     def forward(self, x: Array) -> tuple[list[Array], Array]:

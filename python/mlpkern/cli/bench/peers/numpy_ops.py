@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import numpy_peer
+
 Array = NDArray[Any]  # float32
 Function = Callable[[Array], Array]
 
@@ -24,6 +26,14 @@ def linear_backward(ds: Array, x: Array, w: Array, out: tuple[Array, ...]) -> tu
     """Return (dx, dw, db) of s = x w + b."""
     dx, dw, db = out
     np.matmul(ds, w.T, out=dx)
+    np.matmul(x.T, ds, out=dw)
+    np.sum(ds, axis=0, out=db)
+    return out
+
+
+def linear_backward_parameters(ds: Array, x: Array, out: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Return (dw, db) of s = x w + b."""
+    dw, db = out
     np.matmul(x.T, ds, out=dw)
     np.sum(ds, axis=0, out=db)
     return out
@@ -154,6 +164,7 @@ ACTIVATIONS: dict[str, tuple[Function, Function]] = {
     "sine": (np.sin, np.cos),
     "gaussian": (lambda s: np.exp(-s * s), lambda s: -2 * s * np.exp(-s * s)),
     "exp": (np.exp, np.exp),
+    "gelu_tanh": (gelu_tanh, gelu_tanh_derivative),
 }
 
 
@@ -174,63 +185,66 @@ def logsumexp(s: Array) -> Array:
     return sums
 
 
-def sgd(momentum: float) -> Callable[[Array, Array], Callable[[], None]]:
-    """Return a maker of SGD steps with lr 0.1."""
-
-    def make(p: Array, g: Array) -> Callable[[], None]:
-        m, scratch = np.zeros_like(p), np.empty_like(p)
-
-        def step() -> None:
-            update = g
-            if momentum:
-                np.multiply(m, np.float32(momentum), out=m)
-                np.add(m, g, out=m)
-                update = m
-            np.multiply(update, np.float32(0.1), out=scratch)
-            np.subtract(p, scratch, out=p)
-
-        return step
-
-    return make
+BY_ROWS: dict[str, Function] = {"softargmax": softargmax, "logsumexp": logsumexp}
 
 
-def rmsprop(p: Array, g: Array) -> Callable[[], None]:
-    """Return RMSprop steps with lr 0.01 and alpha 0.99."""
-    v, t = np.zeros_like(p), np.empty_like(p)
+class Momentum:
+    """torch.optim.SGD's step with momentum 0.9, in place."""
 
-    def step() -> None:
-        np.multiply(g, g, out=t)
-        np.multiply(t, np.float32(0.01), out=t)
-        np.multiply(v, np.float32(0.99), out=v)
-        np.add(v, t, out=v)
-        np.sqrt(v, out=t)
-        np.add(t, np.float32(1e-8), out=t)
-        np.divide(g, t, out=t)
-        np.multiply(t, np.float32(0.01), out=t)
-        np.subtract(p, t, out=p)
+    def __init__(self, p: Array, g: Array, lr: float) -> None:
+        self.p, self.g, self.lr = p, g, lr
+        self.m, self.t = np.zeros_like(p), np.empty_like(p)
 
-    return step
+    def step(self) -> None:
+        """Move the parameters."""
+        np.multiply(self.m, 0.9, out=self.m)
+        np.add(self.m, self.g, out=self.m)
+        np.multiply(self.m, self.lr, out=self.t)
+        np.subtract(self.p, self.t, out=self.p)
 
 
-def adagrad(p: Array, g: Array) -> Callable[[], None]:
-    """Return Adagrad steps with lr 0.01."""
-    v, t = np.zeros_like(p), np.empty_like(p)
+class RMSprop:
+    """torch.optim.RMSprop's step with alpha 0.99, in place."""
 
-    def step() -> None:
-        np.multiply(g, g, out=t)
-        np.add(v, t, out=v)
-        np.sqrt(v, out=t)
-        np.add(t, np.float32(1e-10), out=t)
-        np.divide(g, t, out=t)
-        np.multiply(t, np.float32(0.01), out=t)
-        np.subtract(p, t, out=p)
+    def __init__(self, p: Array, g: Array, lr: float) -> None:
+        self.p, self.g, self.lr = p, g, lr
+        self.v, self.t = np.zeros_like(p), np.empty_like(p)
 
-    return step
+    def step(self) -> None:
+        """Move the parameters."""
+        np.multiply(self.g, self.g, out=self.t)
+        np.multiply(self.t, 0.01, out=self.t)
+        np.multiply(self.v, 0.99, out=self.v)
+        np.add(self.v, self.t, out=self.v)
+        np.sqrt(self.v, out=self.t)
+        np.add(self.t, 1e-8, out=self.t)
+        np.divide(self.g, self.t, out=self.t)
+        np.multiply(self.t, self.lr, out=self.t)
+        np.subtract(self.p, self.t, out=self.p)
 
 
-OPTIMIZERS: dict[str, tuple[dict[str, Any], Callable[[Array, Array], Callable[[], None]]]] = {
-    "SGD": ({"lr": 0.1}, sgd(0.0)),
-    "SGD, momentum": ({"lr": 0.1, "momentum": 0.9}, sgd(0.9)),
-    "RMSprop": ({}, rmsprop),
-    "Adagrad": ({}, adagrad),
+class Adagrad:
+    """torch.optim.Adagrad's step, in place."""
+
+    def __init__(self, p: Array, g: Array, lr: float) -> None:
+        self.p, self.g, self.lr = p, g, lr
+        self.v, self.t = np.zeros_like(p), np.empty_like(p)
+
+    def step(self) -> None:
+        """Move the parameters."""
+        np.multiply(self.g, self.g, out=self.t)
+        np.add(self.v, self.t, out=self.v)
+        np.sqrt(self.v, out=self.t)
+        np.add(self.t, 1e-10, out=self.t)
+        np.divide(self.g, self.t, out=self.t)
+        np.multiply(self.t, self.lr, out=self.t)
+        np.subtract(self.p, self.t, out=self.p)
+
+
+OPTIMIZERS: dict[str, Callable[[Array, Array, float], Any]] = {
+    "SGD": numpy_peer.SGD,
+    "SGD, momentum": Momentum,
+    "RMSprop": RMSprop,
+    "Adagrad": Adagrad,
+    "Adam": numpy_peer.Adam,
 }

@@ -1,0 +1,43 @@
+"""The libraries that `bench` compares: a file each, and a process each.
+
+A file has a function for each group of cases that its library can do, named like the group, which
+takes a `Problem` and returns a `Prepared`, or None where the library lacks the operation. `start`
+sets the number of threads, before anything else is called.
+"""
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An operation, ready to be run as often as one likes.
+
+    `result` makes of what `run` returned the arrays that are checked; a network's are the
+    parameters after its first step. `settle` is called after that: a learning rate so small that
+    the numbers stay what they are for as long as is measured.
+    """
+
+    run: Callable[[], Any]
+    result: Callable[[Any], Sequence[Any]] = lambda returned: (returned,)
+    settle: Callable[[], None] = lambda: None
+
+
+SETTLED_LR = 1e-9
+
+# Each library of --against: the package that it needs, and its processes.
+LIBRARIES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "numpy": ("numpy", ("numpy",)),
+    "torch": ("torch", ("torch", "torch.compile")),
+    "jax": ("jax", ("jax",)),
+    "sklearn": ("sklearn", ("sklearn",)),
+    "onnxruntime": ("onnxruntime", ("onnxruntime",)),
+}
+
+
+def installed(library: str) -> bool:
+    """Return whether a library of `LIBRARIES` is there; onnxruntime needs onnx as well."""
+    packages = [LIBRARIES[library][0]] + (["onnx"] if library == "onnxruntime" else [])
+    return all(importlib.util.find_spec(package) is not None for package in packages)
