@@ -1,10 +1,11 @@
-"""Compare with NumPy, PyTorch, JAX, scikit-learn and ONNX Runtime, as far as they are installed.
+"""Compare with NumPy, PyTorch, JAX, scikit-learn and ONNX Runtime.
 
-Each library runs in a process of its own. Its results are first held against
-float64 ones; then all are timed in turns, one at a time. A round gives a ratio
-for each library: its time by mlpkern's, above 1 where mlpkern is faster. The
-table has the medians, the best of the others in each row, and the quartiles of
-its ratio. pip install 'mlpkern[bench]' installs what there is to compare with.
+Each library that is installed runs in a process of its own. Its results are
+first held against float64 ones; then all are timed in turns, one at a time. A
+round gives a ratio for each library: its time by mlpkern's, above 1 where
+mlpkern is faster. The table has the medians, the best of the others in each
+row, and the quartiles of its ratio. pip install 'mlpkern[bench]' installs what
+there is to compare with.
 """
 
 import argparse
