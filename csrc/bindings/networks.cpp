@@ -60,15 +60,6 @@ std::vector<Extent> extents_of(const std::pair<ArrayPairs, ArrayPairs>& arrays) 
   return merged;
 }
 
-// Elements count too: a value is stored and read again, and an activation takes as long as some 8
-// multiply-adds.
-double multiply_adds_a_row(const Program& program) {
-  constexpr double kAnElement = 8;
-  double sum = program.multiply_adds();
-  for (const Index width : program.widths) sum += kAnElement * static_cast<double>(width);
-  return sum;
-}
-
 }  // namespace
 
 template <class T>
@@ -76,13 +67,13 @@ NetworkOf<T>::NetworkOf(Program program, const ArrayPairs& parameters, const Arr
                         Usages usages)
     : usages_(std::move(usages)), arrays_{parameters, gradients}, extents_(extents_of(arrays_)),
       gradients_(pointers(gradients)), network_(std::move(program), pointers(parameters)),
-      multiply_adds_a_row_(bindings::multiply_adds_a_row(network_.program())) {
+      work_a_row_(network_.program().work_a_row()) {
   usages_.push_back(std::make_shared<Usage>());
 }
 
 template <class T>
-typename NetworkOf<T>::Arrays NetworkOf<T>::pointers(const ArrayPairs& arrays) {
-  Arrays result;
+Arrays<T> NetworkOf<T>::pointers(const ArrayPairs& arrays) {
+  Arrays<T> result;
   for (const auto& [w, b] : arrays) {
     py::array weights = w;
     py::array bias = b.is_none() ? py::array() : py::array(b);
@@ -183,7 +174,7 @@ py::object NetworkOf<T>::backward(const py::object& dy_, bool need_dx, bool befo
   const auto dyc = contiguous<T>(dy.array);
   py::object dx = need_dx ? py::object(new_array<T>(kept_shape_)) : py::object(py::none());
   T* data = need_dx ? writable<T>(py::reinterpret_borrow<py::array>(dx)) : nullptr;
-  const Arrays others = pointers(gradients);
+  const Arrays<T> others = pointers(gradients);
   const std::size_t operations = program().operations.size() - (before_last ? 1 : 0);
   compute(2 * multiply_adds(network_.kept_rows()),
           [&] { network_.backward(dyc.data, operations, data, others.empty() ? gradients_ : others); });
@@ -193,16 +184,7 @@ py::object NetworkOf<T>::backward(const py::object& dy_, bool need_dx, bool befo
 template <class T>
 void NetworkOf<T>::zero_grad() {
   const Use use(usages_, true, "zero_grad");
-  clear_gradients();
-}
-
-template <class T>
-void NetworkOf<T>::clear_gradients() {
-  for (std::size_t i = 0; i < gradients_.size(); ++i) {
-    const Layer& layer = program().layers[i];
-    std::fill_n(gradients_[i].w, layer.inputs * layer.outputs, T(0));
-    if (layer.bias) std::fill_n(gradients_[i].b, layer.outputs, T(0));
-  }
+  network_.clear(gradients_);
 }
 
 template <class T>
@@ -210,7 +192,7 @@ py::array NetworkOf<T>::kept(Index value) const {
   const Use use(usages_, false, "kept");
   if (!keeps()) throw std::runtime_error("kept: the network must have been called first");
   auto copy = new_array<T>(with_last(kept_shape_, program().widths[at(value)]));
-  std::copy_n(network_.kept(value), copy.size(), writable<T>(copy));
+  network_.copy_kept(value, writable<T>(copy));
   return copy;
 }
 

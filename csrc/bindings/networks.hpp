@@ -64,18 +64,16 @@ class NetworkOf final : public NetworkObject {
                      Index batch_size) override;
 
  private:
-  using Arrays = typename Network<T>::Arrays;
   struct Samples {
     Numbers<T> x;
     LossArguments<T> targets;
   };
 
-  static Arrays pointers(const ArrayPairs& arrays);
+  static Arrays<T> pointers(const ArrayPairs& arrays);
 
   const Program& program() const { return network_.program(); }
   // Of one forward pass; backward takes twice as long.
-  double multiply_adds(Index n) const { return multiply_adds_a_row_ * static_cast<double>(n); }
-  void clear_gradients();
+  double multiply_adds(Index n) const { return work_a_row_ * static_cast<double>(n); }
 
   void check_dtype(Who who, const Argument& a) const;
   void check_apart_from_arrays(Who who, const py::object& out, const Shape& shape) const;
@@ -86,9 +84,9 @@ class NetworkOf final : public NetworkObject {
   Usages usages_;
   std::pair<ArrayPairs, ArrayPairs> arrays_;  // parameters and gradients, kept alive
   std::vector<Extent> extents_;               // where they lie
-  Arrays gradients_;
+  Arrays<T> gradients_;
   Network<T> network_;
-  double multiply_adds_a_row_;
+  double work_a_row_;
   Shape kept_shape_;  // of the x that forward kept; empty for none
 };
 

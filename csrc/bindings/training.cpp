@@ -69,7 +69,6 @@ double NetworkOf<T>::train_step(const LossObject& loss, OptimizerObject& optimiz
   kept_shape_.clear();
   const Batch<T> batch = {samples.x.data, samples.targets.targets(), samples.targets.n, nullptr};
   return compute(3 * multiply_adds(batch.n) + optimizer.multiply_adds(), [&] {
-    clear_gradients();
     const double cost = network_.value_and_gradient(batch, loss.loss(), gradients_);
     optimizer.template update<T>();
     return cost;
@@ -103,7 +102,6 @@ double NetworkOf<T>::train_epoch(const LossObject& loss, OptimizerObject& optimi
         batch.x += first * program().input_width();
         batch.targets = targets_from(batch.targets, first, program().output_width());
       }
-      clear_gradients();
       const double cost = network_.value_and_gradient(batch, loss.loss(), gradients_);
       optimizer.template update<T>();
       if (count == n) return cost;  // cost n / n may differ from cost in the last place

@@ -61,8 +61,9 @@ struct OptimizerKernels {
   void (*update)(T* w, const T* g, T* const* states, Index n, const double* parameters, std::int64_t step);
 };
 
-// What an element of a product starts from.
-enum class Start { zero, bias, accumulate };
+// What an element of a product starts from: bias, of its column; bias_of_rows, of its row; accumulate, what
+// it holds.
+enum class Start { zero, bias, bias_of_rows, accumulate };
 
 template <class T>
 struct Kernels {
@@ -74,13 +75,23 @@ struct Kernels {
   Index optimizer_count;
 
   // c = start + a b, each element one chain of fused multiply-adds over k in order: any strides of a and
-  // b; c has col_stride 1. bias (c.cols,) is read for Start::bias alone, c for Start::accumulate alone.
+  // b; c has col_stride 1. bias, (c.cols,) or for bias_of_rows (c.rows,), is read for these two alone, c for
+  // Start::accumulate alone.
   // scratch: gemm_scratch elements, 64-byte aligned, the caller's own.
   void (*gemm)(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start, const T* bias, T* scratch);
   Index gemm_scratch;
 
   // sums[j] += m(0, j) + m(1, j) + …, added one row after the other; m has col_stride 1.
   void (*add_column_sums)(Matrix<const T> m, T* sums);
+
+  // dw (D, L) = start + x ds', start zero or accumulate, and so db (L,), null for none, from the sums of ds
+  // along its rows; x (D, n) and ds (L, n), both with col_stride 1: a sample in each lane. Lane j of a
+  // register of 64 bytes adds up samples j, j + 16, … (j + 8 of double) in order, and the lanes are folded,
+  // the second half onto the first, until one is left.
+  void (*sum_over_lanes)(Matrix<const T> x, Matrix<const T> ds, Matrix<T> dw, T* db, Start start);
+
+  // to[j * to_stride + i] = m(i, j); m has col_stride 1.
+  void (*transpose)(Matrix<const T> m, T* to, Index to_stride);
 
   // sum[i] += x[i].
   void (*add)(const T* x, T* sum, Index n);

@@ -49,6 +49,12 @@ struct Panels {
   Index within;  // a: from one row to the next
 };
 
+// The bias of the elements from row i and column j on.
+template <class T>
+MLPKERN_INLINE const T* bias_from(Start start, const T* bias, Index i, Index j) {
+  return start == Start::bias ? bias + j : start == Start::bias_of_rows ? bias + i : nullptr;
+}
+
 template <class T>
 void gemm_block(Panels<T> a, Panels<T> b, Matrix<T> c, Index k, Start start, const T* bias) {
   using Block = Blocking<T>;
@@ -69,7 +75,7 @@ void gemm_block(Panels<T> a, Panels<T> b, Matrix<T> c, Index k, Start start, con
       }
       const Tile<T> tile = {a.data,       a.within, a.stride, b.data + j * b.step, b.stride, corner,
                             c.row_stride, n,        k};
-      kMicrokernels<T>.choose(m, n)(tile, start, bias == nullptr ? nullptr : bias + j * Block::NR);
+      kMicrokernels<T>.choose(m, n)(tile, start, bias_from(start, bias, i, j * Block::NR));
     }
   }
 }
@@ -82,7 +88,6 @@ void gemm_direct(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start,
   const bool pack_a = packing_a_pays(a, c.cols);
   for (Index j = 0; j < c.cols; j += Block::NC) {
     const Index n = smaller(Block::NC, c.cols - j);
-    const T* const bias_j = start == Start::bias ? bias + j : nullptr;
     Index p = 0;
     do {  // once even where k = 0: c is then what it starts from
       const Index k = smaller(Block::KC, a.cols - p);
@@ -96,7 +101,8 @@ void gemm_direct(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start,
         if (pack_a) pack_columns<Block::MR>(transposed(a_block), a_panels);
         gemm_block(pack_a ? Panels<T>{a_panels, k * Block::MR, Block::MR, 1}
                           : Panels<T>{a_block.data, Block::MR * a.row_stride, a.col_stride, a.row_stride},
-                   b_panels, cols_of(rows_of(c, i, a_block.rows), j, n), k, from, bias_j);
+                   b_panels, cols_of(rows_of(c, i, a_block.rows), j, n), k, from,
+                   bias_from(from, bias, i, j));
       }
       p += k;
     } while (p < a.cols);
@@ -114,11 +120,12 @@ void gemm_rows_in_lanes(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start
     const Matrix<T> c_rows = rows_of(c, i, m);
     for (Index j = 0; j < c.cols && start != Start::zero; ++j) {
       for (Index r = 0; r < m; ++r) {
-        square[j * NR + r] = start == Start::bias ? bias[j] : c_rows.data[r * c.row_stride + j];
+        square[j * NR + r] = start == Start::accumulate ? c_rows.data[r * c.row_stride + j]
+                                                        : *bias_from(start, bias, i + r, j);
       }
     }
     gemm_direct(transposed(b), transposed(rows_of(a, i, m)), Matrix<T>{square, c.cols, m, NR, 1},
-                start == Start::bias ? Start::accumulate : start, static_cast<const T*>(nullptr), scratch);
+                start == Start::zero ? start : Start::accumulate, static_cast<const T*>(nullptr), scratch);
     for (Index r = 0; r < m; ++r) {
       for (Index j = 0; j < c.cols; ++j) c_rows.data[r * c.row_stride + j] = square[j * NR + r];
     }

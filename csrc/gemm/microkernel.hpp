@@ -45,9 +45,10 @@ void microkernel(const Tile<T>& tile, Start start, const T* bias) {
   };
   for (Index i = 0; i < Rows; ++i) {
     for (Index j = 0; j < Vectors; ++j) {
-      acc[i][j] = start == Start::zero   ? Vec<T>(T(0))
-                  : start == Start::bias ? load_row(bias, j)
-                                         : load_row(tile.c + i * tile.c_stride, j);
+      acc[i][j] = start == Start::zero           ? Vec<T>(T(0))
+                  : start == Start::bias         ? load_row(bias, j)
+                  : start == Start::bias_of_rows ? Vec<T>(bias[i])
+                                                 : load_row(tile.c + i * tile.c_stride, j);
     }
   }
   const T* a = tile.a;

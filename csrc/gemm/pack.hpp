@@ -44,9 +44,10 @@ MLPKERN_INLINE void copy_rows(Matrix<const T> m, T* panels) {
   }
 }
 
-// One panel from a matrix whose columns are contiguous: squares of a register's width, transposed.
-template <Index Width, class T>
-MLPKERN_INLINE void transpose_columns(Matrix<const T> m, T* panel) {
+// to(i, j) = m(i, j) for a matrix whose columns are contiguous, into rows `stride` apart: squares of a
+// register's width, transposed.
+template <class T>
+MLPKERN_INLINE void transpose_columns(Matrix<const T> m, T* to, Index stride) {
   constexpr Index W = Vec<T>::width;
   for (Index j = 0; j < m.cols; j += W) {
     const Index columns = smaller(W, m.cols - j);
@@ -61,7 +62,7 @@ MLPKERN_INLINE void transpose_columns(Matrix<const T> m, T* panel) {
       }
       transpose(square);
       for (Index i = 0; i < rows; ++i) {
-        T* target = panel + (p + i) * Width + j;
+        T* target = to + (p + i) * stride + j;
         if (columns == W) {
           store(target, square[i]);
         } else {
@@ -79,7 +80,7 @@ void pack_columns(Matrix<const T> m, T* panels) {
   for (Index first = 0; first < m.cols; first += Width, panels += m.rows * Width) {
     const Matrix<const T> group = cols_of(m, first, smaller(Width, m.cols - first));
     if (m.row_stride == 1) {
-      transpose_columns<Width>(group, panels);
+      transpose_columns(group, panels, Width);
       continue;
     }
     for (Index p = 0; p < group.rows; ++p) {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// The forward half of a network.
 #include "network/network.hpp"
 
 #include <algorithm>
+#include <string>
 
 #include "dispatch/registry.hpp"
 #include "network/pool.hpp"
@@ -10,107 +12,107 @@
 namespace mlpkern {
 
 template <class T>
-Network<T>::Network(Program program, Arrays parameters)
-    : program_(std::move(program)), parameters_(std::move(parameters)), values_(program_.widths.size()) {
+Network<T>::Network(Program program, Arrays<T> parameters)
+    : program_(std::move(program)), parameters_(std::move(parameters)) {
   program_.mark_beginnings();
 }
 
-// Rows that go through all layers together: a tile of the widest value and its gradient in half of L2
-// (1 MB), between 96 rows (the weights are read again once a tile: 96 keeps products bound by arithmetic)
-// and 384 (nothing is gained above).
 template <class T>
-Index Network<T>::tile_rows() const {
-  const Index widest = *std::max_element(program_.widths.begin(), program_.widths.end());
-  const Index fitting = (512 << 10) / (2 * static_cast<Index>(sizeof(T)) * std::max<Index>(widest, 1));
-  return std::clamp<Index>(fitting / 96 * 96, 96, 384);
-}
-
-// Chunks cost a copy of the gradients each, to be cleared and folded: at most 16, of 64 rows or more, and
-// only where the parameters take up to 512 kB.
-template <class T>
-Index Network<T>::chunk_rows(Index n) const {
-  constexpr Index kMostChunks = 16, kFewestRows = 64, kMostBytes = 512 << 10;
-  if (program_.parameters() * static_cast<Index>(sizeof(T)) > kMostBytes) return n;
-  return std::min(n, std::max(kFewestRows, rounded_up(ceil_div(n, kMostChunks), 8)));
+Passes<T> Network<T>::passes() const {
+  return {program_, active_kernels<T>(), thread_scratch<T>()};
 }
 
 template <class T>
-int Network<T>::workers(Index n) const {
-  return workers_for(program_.multiply_adds() * static_cast<double>(n));
+int Network<T>::workers(Index n, double passes) const {
+  return workers_for(passes * program_.work_a_row() * static_cast<double>(n));
 }
 
 template <class T>
 void Network<T>::predict(const T* x, Index n, T* y) const {
-  const Passes<T> passes(program_, active_kernels<T>());
-  const Index rows = std::min(n, tile_rows());
-  const Index last = program_.output();
-  const int crew = workers(n);
-  const Lease workspace(idle_, crew, rows, program_.widths);
-  parallel_for(n == 0 ? 0 : ceil_div(n, rows), crew, [&](Index tile, int worker) {
-    const Index first = tile * rows, count = std::min(rows, n - first);
-    Values<T> v = workspace->values(worker, first);
-    v.data.front() = const_cast<T*>(x) + first * program_.input_width();  // value 0 is only read
-    v.data[at(last)] = y + first * program_.output_width();
-    passes.forward(parameters_, v, first, count, thread_scratch<T>());
+  const Tiling tiling = tiling_of_forward<T>(program_, n);
+  const Index D = program_.input_width(), K = program_.output_width(), last = program_.output();
+  const int crew = workers(n, 1);
+  const Lease workspace(idle_, crew, tiling.padded_tile(), program_, false);
+  parallel_for(tiling.tiles(), crew, [&](Index i, int worker) {
+    const Rows rows = tiling.rows_of_tile(i);
+    const T* const x_rows = x + rows.first * D;
+    T* const y_rows = y + rows.first * K;
+    const Passes<T> pass = passes();
+    const bool turned = rows.turned();
+    const Values<T> v =
+        workspace[worker].values_with(turned ? nullptr : x_rows, last, turned ? nullptr : y_rows, rows.first);
+    if (turned) pass.turn(x_rows, D, rows, v.data[0]);
+    pass.forward(parameters_, v, rows, program_.operations.size());
+    if (turned) pass.unturn(v.data[last], K, rows, y_rows);
   });
 }
 
 template <class T>
 double Network<T>::value(const T* x, const Targets<T>& targets, Index n, const Loss& asked) const {
-  const Passes<T> passes(program_, active_kernels<T>());
   Loss loss = asked;
   const std::size_t operations = pair_with_loss(loss);
-  const Index last = operations == 0 ? 0 : program_.operations[operations - 1].output;
-  const Index D = program_.input_width(), K = program_.widths[at(last)];
-  const Index rows = std::min(n, tile_rows());
-  const int crew = workers(n);
+  const Index D = program_.input_width(), last = output_of(operations), K = program_.widths[at(last)];
+  const Tiling tiling = tiling_of_forward<T>(program_, n);
+  const int crew = workers(n, 1);
   std::vector<double> cost(at(n)), factor(at(n));
-  const Lease workspace(idle_, crew, rows, program_.widths);
-  parallel_for(n == 0 ? 0 : ceil_div(n, rows), crew, [&](Index tile, int worker) {
-    const Index first = tile * rows, count = std::min(rows, n - first);
-    Values<T> v = workspace->values(worker, first);
-    v.data.front() = const_cast<T*>(x) + first * D;  // value 0 is only read
-    passes.forward(parameters_, v, first, count, thread_scratch<T>(), operations);
-    const Targets<T> t = targets_from(targets, first, K);
-    active_kernels<T>().losses[loss.index].evaluate(v.data[at(last)], t.y, t.labels, count, K,
-                                                    loss.parameters.data(), nullptr, cost.data() + first,
-                                                    nullptr);
+  const Lease workspace(idle_, crew, tiling.padded_tile(), program_, false);
+  parallel_for(tiling.tiles(), crew, [&](Index i, int worker) {
+    const Rows rows = tiling.rows_of_tile(i);
+    const T* const x_rows = x + rows.first * D;
+    const Passes<T> pass = passes();
+    const Values<T> v =
+        workspace[worker].values_with(rows.turned() ? nullptr : x_rows, last, nullptr, rows.first);
+    if (rows.turned()) pass.turn(x_rows, D, rows, v.data[0]);
+    pass.forward(parameters_, v, rows, operations);
+    pass.evaluate(loss, targets_from(targets, rows.first, K), last, v, rows, nullptr,
+                  cost.data() + rows.first, nullptr);
   });
   sample_factors(loss.reduction, targets.weight, n, factor.data());
   return reduced_cost(cost.data(), factor.data(), n);
 }
 
 template <class T>
-void Network<T>::keep_rows(Index n) {
-  kept_rows_ = 0;
-  for (std::size_t v = 0; v < values_.size(); ++v) values_[v].reserve(n * program_.widths[v]);
-  kept_rows_ = n;
-}
-
-template <class T>
-Values<T> Network<T>::kept_values() {
-  Values<T> v;
-  for (const AlignedBuffer<T>& buffer : values_) v.data.push_back(buffer.data());
-  return v;
-}
-
-template <class T>
 void Network<T>::forward(const T* x, Index n, T* y) {
-  keep_rows(n);
-  kept_rows_ = 0;  // until every value is there
-  const Passes<T> passes(program_, active_kernels<T>());
-  const Index rows = tile_rows();
-  const int crew = workers(n);
-  Values<T> v = kept_values();
-  parallel_for(ceil_div(n, rows), crew, [&](Index tile, int) {
-    const Index first = tile * rows, count = std::min(rows, n - first);
-    std::copy_n(x + first * program_.input_width(), count * program_.input_width(),
-                v.data.front() + first * program_.input_width());
-    passes.forward(parameters_, v, first, count, thread_scratch<T>());
-    std::copy_n(v.data[at(program_.output())] + first * program_.output_width(),
-                count * program_.output_width(), y + first * program_.output_width());
+  kept_tiling_.n = 0;  // until every value is there
+  const Tiling tiling = tiling_of_training<T>(program_, n);
+  const Index D = program_.input_width(), K = program_.output_width(), last = program_.output();
+  kept_.reserve(rounded_up(n, kLanes<T>), program_.widths);
+  const Values<T> v = {kept_.starts().data(), 0};
+  parallel_for(tiling.tiles(), workers(n, 1), [&](Index i, int) {
+    const Rows rows = tiling.rows_of_tile(i);
+    const Passes<T> pass = passes();
+    pass.turn(x + rows.first * D, D, rows, v.data[0] + rows.first * D);
+    pass.forward(parameters_, v, rows, program_.operations.size());
+    pass.unturn(v.data[last] + rows.first * K, K, rows, y + rows.first * K);
   });
-  kept_rows_ = n;
+  kept_tiling_ = tiling;
+}
+
+template <class T>
+void Network<T>::copy_kept(Index value, T* to) const {
+  const Index width = program_.widths[at(value)];
+  const Passes<T> pass = passes();
+  for (Index i = 0; i < kept_tiling_.tiles(); ++i) {
+    const Rows rows = kept_tiling_.rows_of_tile(i);
+    pass.unturn(kept_[value] + rows.first * width, width, rows, to + rows.first * width);
+  }
+}
+
+template <class T>
+std::size_t Network<T>::pair_with_loss(Loss& loss) const {
+  const std::size_t all = program_.operations.size();
+  if (all == 0 || program_.operations.back().kind != Operation::Kind::activation) return all;
+  const Operation& last = program_.operations.back();
+  const std::string activation = active_kernels<T>().activations[last.activation].name;
+  const std::string name = active_kernels<T>().losses[loss.index].name;
+  const bool sigmoid = activation == "Sigmoid" && name == "BinaryCrossEntropy";
+  const bool softargmax = activation == "Softargmax" && name == "CrossEntropy";
+  if (!sigmoid && !softargmax) return all;
+  for (Index i = 0; i < active_kernels<T>().loss_count; ++i) {
+    if (name + "WithLogits" == active_kernels<T>().losses[i].name) loss.index = i;
+  }
+  if (softargmax) loss.parameters[1] = last.parameters[0];  // beta, behind label_smoothing
+  return all - 1;
 }
 
 template class Network<float>;

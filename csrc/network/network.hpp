@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A network: a program, where its parameters lie, and the buffers that its passes need.
 //
-// Order of work, chosen by shapes alone. Rows go through all layers tile by tile, so that a tile's values
-// stay in cache. The gradients of parameters are sums over rows: the rows are cut into chunks (a function
-// of the number of rows and parameters), each chunk adds up row after row from zero, and the chunks are
-// added in order to what the gradients held; a single chunk goes on from what they held. Threads share out
-// chunks, or, where there is one, tiles and blocks of dw, whose chains over the rows are the same.
+// Order of work, chosen by shapes alone (tiling.hpp). Rows go through all layers tile by tile, so that a
+// tile's values stay in cache. The gradients of parameters are sums over rows: the rows are cut into chunks,
+// each chunk adds up tile after tile from zero, and the chunks are added in order to what the gradients held;
+// a single chunk goes on from what they held. Threads share out chunks, or, where there is one, tiles and
+// blocks of dw, whose chains over the rows are the same.
 #pragma once
 
 #include <vector>
@@ -14,6 +14,7 @@
 #include "network/objective.hpp"
 #include "network/passes.hpp"
 #include "network/program.hpp"
+#include "network/tiling.hpp"
 #include "network/workspace.hpp"
 
 namespace mlpkern {
@@ -30,13 +31,12 @@ struct Batch {
 template <class T>
 class Network {
  public:
-  using Arrays = std::vector<LayerArrays<T>>;
-
-  Network(Program program, Arrays parameters);
+  Network(Program program, Arrays<T> parameters);
 
   const Program& program() const { return program_; }
-  Index kept_rows() const { return kept_rows_; }
-  const T* kept(Index value) const { return values_[static_cast<std::size_t>(value)].data(); }
+  Index kept_rows() const { return kept_tiling_.n; }
+  // Writes value `value` of all kept rows, row after row.
+  void copy_kept(Index value, T* to) const;
 
   // y (n, K) from x (n, D). Keeps nothing; any number of threads at once.
   void predict(const T* x, Index n, T* y) const;
@@ -44,49 +44,61 @@ class Network {
   // The same, and keeps every value for backward.
   void forward(const T* x, Index n, T* y);
 
+  void clear(const Arrays<T>& gradients) const;
+
   // From dy (kept_rows, the width of the value that operation `operations` - 1 makes) into the gradients,
   // which add up, and into dx (kept_rows, D) where it is not null.
-  void backward(const T* dy, std::size_t operations, T* dx, const Arrays& gradients);
-  void backward(const T* dy, T* dx, const Arrays& gradients) {
-    backward(dy, program_.operations.size(), dx, gradients);
-  }
+  void backward(const T* dy, std::size_t operations, T* dx, const Arrays<T>& gradients);
 
   // The cost of a batch, nothing else. Any number of threads at once.
   double value(const T* x, const Targets<T>& targets, Index n, const Loss& loss) const;
 
-  // The cost of a batch; its gradient is added to `gradients`.
-  double value_and_gradient(const Batch<T>& batch, const Loss& loss, const Arrays& gradients);
-
-  // How many operations stand before the cost: all, or all but the last where the loss has a form made for
-  // the pair (then `loss` becomes that form, of the last operation's input).
-  std::size_t pair_with_loss(Loss& loss) const;
+  // The cost of a batch; `gradients` become its gradient.
+  double value_and_gradient(const Batch<T>& batch, const Loss& loss, const Arrays<T>& gradients);
 
  private:
   using Lease = typename IdleWorkspaces<T>::Lease;
 
-  Index tile_rows() const;
-  Index chunk_rows(Index n) const;
-  int workers(Index n) const;
-  void keep_rows(Index n);
-  Values<T> kept_values();
+  // A backward pass, and what it starts from. x: the input where it lies in the caller's array, row after row
+  // and in the batch's order, else null. kept: all rows' values where there are, else they are made here.
+  // fresh: whether the gradients start from zero.
+  struct Descent {
+    const Tiling& tiling;
+    std::size_t operations;
+    const T* x;
+    const ValueBuffers<T>* kept;
+    T* dx;
+    const Arrays<T>& gradients;
+    bool fresh;
+  };
 
-  // Runs `prepare`, which makes d of value `last` for a tile of rows, and the backward pass from there.
+  Passes<T> passes() const;
+  int workers(Index n, double passes) const;
+
+  // `prepare(passes, v, d, rows)` makes what is not kept of v, and d of the value from which to descend.
   template <class Prepare>
-  void descend(Index n, std::size_t operations, T* dx, const Arrays& gradients, const Prepare& prepare);
+  void descend(const Descent& descent, const Prepare& prepare);
   template <class Prepare>
-  void descend_in_chunks(Index n, std::size_t operations, T* dx, const Arrays& gradients,
-                         const Prepare& prepare);
+  void descend_in_chunks(const Descent& descent, const Prepare& prepare);
   template <class Prepare>
-  void descend_in_layers(Index n, std::size_t operations, T* dx, const Arrays& gradients,
-                         const Prepare& prepare);
-  void fold_chunks(Index chunks, const Arrays& gradients);
-  Arrays chunk_gradients(Index chunk) const;
+  void descend_in_layers(const Descent& descent, const Prepare& prepare);
+  void fold_chunks(Index chunks, const Descent& descent, int crew);
+  Index chunk_size() const { return rounded_up(program_.parameters(), kLanes<T>); }
+  void chunk_gradients(Index chunk, Arrays<T>& arrays) const;
+
+  // How many operations stand before the cost: all, or all but the last where the loss has a form made for
+  // the pair (then `loss` becomes that form, of the last operation's input).
+  std::size_t pair_with_loss(Loss& loss) const;
+  Index output_of(std::size_t operations) const {
+    return operations == 0 ? 0 : program_.operations[operations - 1].output;
+  }
+  Targets<T> gather(const Batch<T>& batch, Rows rows, Index K, T* x);
 
   Program program_;
-  Arrays parameters_;
+  Arrays<T> parameters_;
 
-  std::vector<AlignedBuffer<T>> values_;  // what forward keeps
-  Index kept_rows_ = 0;
+  ValueBuffers<T> kept_;  // what forward keeps
+  Tiling kept_tiling_{0, 1, 1, 0};
   AlignedBuffer<T> chunk_memory_;  // gradients of each chunk
   AlignedBuffer<double> cost_, factor_;
   AlignedBuffer<T> targets_;

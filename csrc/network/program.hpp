@@ -4,14 +4,17 @@
 // become such a list; a map that occurs twice is one layer that two operations use.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <concepts>
+#include <numeric>
 #include <vector>
 
 #include "dispatch/table.hpp"
 
 namespace mlpkern {
 
-constexpr std::size_t at(Index i) { return static_cast<std::size_t>(i); }
+constexpr std::size_t at(std::integral auto i) { return static_cast<std::size_t>(i); }
 
 struct Layer {
   Index inputs, outputs;
@@ -58,6 +61,8 @@ struct Program {
     return false;
   }
 
+  Index widest() const { return *std::max_element(widths.begin(), widths.end()); }
+  Index sum_of_widths() const { return std::accumulate(widths.begin(), widths.end(), Index{0}); }
   Index input_width() const { return widths.front(); }
   Index output() const { return operations.empty() ? 0 : operations.back().output; }
   Index output_width() const { return widths[static_cast<std::size_t>(output())]; }
@@ -75,6 +80,12 @@ struct Program {
     }
     return sum;
   }
+  // Elements count too: a value is stored and read again, and an activation takes as long as some 8
+  // multiply-adds.
+  double work_a_row() const {
+    constexpr double kAnElement = 8;
+    return multiply_adds() + kAnElement * static_cast<double>(sum_of_widths());
+  }
 };
 
 // Where a layer's parameters lie, or its gradients: w (inputs, outputs) row by row; b (outputs,), null
@@ -84,5 +95,7 @@ struct LayerArrays {
   T* w;
   T* b;
 };
+template <class T>
+using Arrays = std::vector<LayerArrays<T>>;  // by layer
 
 }  // namespace mlpkern

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The backward half of a network: gradients, by chunks of rows or layer by layer, and the cost before them.
 #include <algorithm>
-#include <string>
 
 #include "dispatch/registry.hpp"
 #include "network/network.hpp"
@@ -11,89 +10,113 @@
 namespace mlpkern {
 
 template <class T>
-typename Network<T>::Arrays Network<T>::chunk_gradients(Index chunk) const {
-  Arrays arrays;
-  T* next = chunk_memory_.data() + chunk * program_.parameters();
+void Network<T>::clear(const Arrays<T>& gradients) const {
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    const Layer& layer = program_.layers[i];
+    std::fill_n(gradients[i].w, layer.inputs * layer.outputs, T(0));
+    if (layer.bias) std::fill_n(gradients[i].b, layer.outputs, T(0));
+  }
+}
+
+// Where the gradients of a chunk lie.
+template <class T>
+void Network<T>::chunk_gradients(Index chunk, Arrays<T>& arrays) const {
+  T* next = chunk_memory_.data() + chunk * chunk_size();
+  arrays.clear();
   for (const Layer& layer : program_.layers) {
     arrays.push_back({next, layer.bias ? next + layer.inputs * layer.outputs : nullptr});
     next += layer.parameters();
   }
-  return arrays;
 }
 
+// gradients = (0 or what they held) + chunk 0 + chunk 1 + …, block by block, each of which stays in L1.
 template <class T>
-void Network<T>::fold_chunks(Index chunks, const Arrays& gradients) {
-  for (Index chunk = 0; chunk < chunks; ++chunk) {
-    const Arrays part = chunk_gradients(chunk);
-    for (std::size_t i = 0; i < part.size(); ++i) {
-      const Layer& layer = program_.layers[i];
-      active_kernels<T>().add(part[i].w, gradients[i].w, layer.inputs * layer.outputs);
-      if (layer.bias) active_kernels<T>().add(part[i].b, gradients[i].b, layer.outputs);
-    }
+void Network<T>::fold_chunks(Index chunks, const Descent& descent, int crew) {
+  constexpr Index kBlock = 4096;
+  const Kernels<T>& kernels = active_kernels<T>();
+  const auto fold = [&](T* gradient, Index offset, Index size) {
+    parallel_for(ceil_div(size, kBlock), crew, [&](Index block, int) {
+      const Index first = block * kBlock, count = std::min(kBlock, size - first);
+      if (descent.fresh) std::fill_n(gradient + first, count, T(0));
+      for (Index chunk = 0; chunk < chunks; ++chunk) {
+        kernels.add(chunk_memory_.data() + chunk * chunk_size() + offset + first, gradient + first, count);
+      }
+    });
+  };
+  Index offset = 0;
+  for (std::size_t i = 0; i < program_.layers.size(); ++i) {
+    const Layer& layer = program_.layers[i];
+    const Index weights = layer.inputs * layer.outputs;
+    fold(descent.gradients[i].w, offset, weights);
+    if (layer.bias) fold(descent.gradients[i].b, offset + weights, layer.outputs);
+    offset += layer.parameters();
   }
 }
 
 template <class T>
 template <class Prepare>
-void Network<T>::descend(Index n, std::size_t operations, T* dx, const Arrays& gradients,
-                         const Prepare& prepare) {
-  if (n == 0) return;
+void Network<T>::descend(const Descent& descent, const Prepare& prepare) {
+  const Tiling& tiling = descent.tiling;
+  if (tiling.n == 0) {
+    if (descent.fresh) clear(descent.gradients);
+    return;
+  }
   // Layer by layer the rows of one use of a layer come before those of another; tile by tile they take turns.
   // The chains are the same where each layer is used once.
-  if (chunk_rows(n) == n && workers(n) > 1 && !program_.shares_layers()) {
-    descend_in_layers(n, operations, dx, gradients, prepare);
+  if (tiling.chunks() == 1 && tiling.lanes == 0 && workers(tiling.n, 3) > 1 && !program_.shares_layers()) {
+    descend_in_layers(descent, prepare);
   } else {
-    descend_in_chunks(n, operations, dx, gradients, prepare);
+    descend_in_chunks(descent, prepare);
   }
 }
 
 template <class T>
 template <class Prepare>
-void Network<T>::descend_in_chunks(Index n, std::size_t operations, T* dx, const Arrays& gradients,
-                                   const Prepare& prepare) {
-  const Passes<T> passes(program_, active_kernels<T>());
-  const Index rows = chunk_rows(n), chunks = ceil_div(n, rows), tile = tile_rows();
-  const int crew = chunks == 1 ? 1 : workers(n);
-  const Index size = program_.parameters();
-  if (chunks > 1) chunk_memory_.reserve(chunks * size);
-  const Lease workspace(idle_, crew, std::min(tile, rows), program_.widths);
-  const Values<T> v = kept_values();
-  parallel_for(chunks, crew, [&](Index chunk, int worker) {
-    const Index chunk_end = std::min(n, (chunk + 1) * rows);
-    if (chunks > 1) std::fill_n(chunk_memory_.data() + chunk * size, size, T(0));
-    const Arrays target = chunks > 1 ? chunk_gradients(chunk) : gradients;
-    T* scratch = thread_scratch<T>();
-    for (Index first = chunk * rows; first < chunk_end; first += tile) {
+void Network<T>::descend_in_chunks(const Descent& descent, const Prepare& prepare) {
+  const Tiling& tiling = descent.tiling;
+  const Index D = program_.input_width(), chunks = tiling.chunks();
+  const int crew = chunks == 1 ? 1 : workers(tiling.n, 3);
+  if (chunks > 1) chunk_memory_.reserve(chunks * chunk_size());
+  const Lease workspace(idle_, crew, tiling.padded_tile(), program_, true);
+  parallel_for(chunks, crew, [&](Index chunk, int number) {
+    Worker<T>& worker = workspace[number];
+    const Passes<T> pass = passes();
+    const Index end = std::min(tiling.n, (chunk + 1) * tiling.chunk);
+    std::fill(worker.begun.begin(), worker.begun.end(), chunks == 1 && !descent.fresh);
+    if (chunks > 1) chunk_gradients(chunk, worker.gradients_of_chunk);
+    const Arrays<T>& gradients = chunks > 1 ? worker.gradients_of_chunk : descent.gradients;
+    for (Index first = chunk * tiling.chunk; first < end; first += tiling.tile) {
       poll();
-      const Index count = std::min(tile, chunk_end - first);
-      Values<T> d = workspace->values(worker, first);
-      prepare(d, first, count, scratch);
-      passes.backward({parameters_, target, v, d, dx != nullptr}, first, count, scratch, operations);
-      if (dx != nullptr) {
-        std::copy_n(d.data.front(), count * program_.input_width(), dx + first * program_.input_width());
-      }
+      const Rows rows = tiling.rows(first, end);
+      const Values<T> d = {worker.gradients.starts().data(), first};
+      const T* const x = descent.x == nullptr ? nullptr : descent.x + first * D;
+      const Values<T> v = descent.kept != nullptr ? Values<T>{descent.kept->starts().data(), 0}
+                                                  : worker.values_with(x, 0, nullptr, first);
+      prepare(pass, v, d, rows);
+      pass.backward({parameters_, gradients, worker.begun.data(), v, d, descent.dx != nullptr}, rows,
+                    descent.operations);
+      if (descent.dx != nullptr) pass.unturn(d.data[0], D, rows, descent.dx + first * D);
     }
   });
-  if (chunks > 1) fold_chunks(chunks, gradients);
+  if (chunks > 1) fold_chunks(chunks, descent, crew);
 }
 
 template <class T>
 template <class Prepare>
-void Network<T>::descend_in_layers(Index n, std::size_t operations, T* dx, const Arrays& gradients,
-                                   const Prepare& prepare) {
+void Network<T>::descend_in_layers(const Descent& descent, const Prepare& prepare) {
   constexpr Index kRowsAtOnce = 4096;
-  const Passes<T> passes(program_, active_kernels<T>());
-  const int crew = workers(n);
-  const Index tile = std::min(tile_rows(), rounded_up(ceil_div(n, crew), 6));
-  const Index tiles = ceil_div(n, tile);
-  const Lease workspace(idle_, 1, n, program_.widths);
-  Values<T> d = workspace->values(0, 0);
-  const Values<T> v = kept_values();
-  const typename Passes<T>::Backward pass = {parameters_, gradients, v, d, dx != nullptr};
-  parallel_for(tiles, crew, [&](Index i, int) {
-    prepare(d, i * tile, std::min(tile, n - i * tile), thread_scratch<T>());
-  });
-  for (std::size_t k = operations; k-- > 0;) {
+  const Index n = descent.tiling.n, D = program_.input_width();
+  const int crew = workers(n, 3);
+  const Index tile = std::min(descent.tiling.tile, rounded_up(ceil_div(n, crew), 6));
+  const Tiling tiling = {n, tile, n, 0};
+  const Lease workspace(idle_, 1, n, program_, true);
+  Worker<T>& whole = workspace[0];
+  const Values<T> d = {whole.gradients.starts().data(), 0};
+  const Values<T> v = descent.kept != nullptr ? Values<T>{descent.kept->starts().data(), 0}
+                                              : whole.values_with(descent.x, 0, nullptr, 0);
+  const Backward<T> pass = {parameters_, descent.gradients, nullptr, v, d, descent.dx != nullptr};
+  parallel_for(tiling.tiles(), crew, [&](Index i, int) { prepare(passes(), v, d, tiling.rows_of_tile(i)); });
+  for (std::size_t k = descent.operations; k-- > 0;) {
     const Operation& op = program_.operations[k];
     if (op.kind == Operation::Kind::linear) {
       const Index inputs = program_.widths[at(op.inputs.front())];
@@ -101,54 +124,53 @@ void Network<T>::descend_in_layers(Index n, std::size_t operations, T* dx, const
       parallel_for(ceil_div(inputs, block), crew, [&](Index i, int) {
         for (Index first = 0; first < n; first += kRowsAtOnce) {  // one chain, in pieces
           poll();
-          passes.backward_parameters(op, pass, first, std::min(kRowsAtOnce, n - first), i * block,
-                                     std::min(block, inputs - i * block), thread_scratch<T>());
+          passes().backward_parameters(op, pass, {first, std::min(kRowsAtOnce, n - first)}, i * block,
+                                       std::min(block, inputs - i * block),
+                                       first == 0 && descent.fresh ? Start::zero : Start::accumulate);
         }
       });
     }
-    parallel_for(tiles, crew, [&](Index i, int) {
-      passes.backward_inputs(op, pass, i * tile, std::min(tile, n - i * tile), thread_scratch<T>());
-    });
+    parallel_for(tiling.tiles(), crew,
+                 [&](Index i, int) { passes().backward_inputs(op, pass, tiling.rows_of_tile(i)); });
   }
-  if (dx != nullptr) std::copy_n(d.data.front(), n * program_.input_width(), dx);
+  if (descent.dx != nullptr) std::copy_n(d.data[0], n * D, descent.dx);
 }
 
 template <class T>
-void Network<T>::backward(const T* dy, std::size_t operations, T* dx, const Arrays& gradients) {
-  const Index last = operations == 0 ? 0 : program_.operations[operations - 1].output;
-  const Index width = program_.widths[at(last)];
-  descend(kept_rows_, operations, dx, gradients, [&](Values<T>& d, Index first, Index count, T*) {
-    std::copy_n(dy + first * width, count * width, d.data[at(last)] + (first - d.origin) * width);
-  });
+void Network<T>::backward(const T* dy, std::size_t operations, T* dx, const Arrays<T>& gradients) {
+  const Index last = output_of(operations), width = program_.widths[at(last)];
+  descend({kept_tiling_, operations, nullptr, &kept_, dx, gradients, false},
+          [&](const Passes<T>& pass, const Values<T>&, const Values<T>& d, Rows rows) {
+            pass.turn(dy + rows.first * width, width, rows,
+                      d.data[at(last)] + (rows.first - d.origin) * width);
+          });
 }
 
+// The rows of a batch that come in an order of their own: x row after row, and their targets.
 template <class T>
-std::size_t Network<T>::pair_with_loss(Loss& loss) const {
-  const std::size_t all = program_.operations.size();
-  if (all == 0 || program_.operations.back().kind != Operation::Kind::activation) return all;
-  const Operation& last = program_.operations.back();
-  const std::string activation = active_kernels<T>().activations[last.activation].name;
-  const std::string name = active_kernels<T>().losses[loss.index].name;
-  const bool sigmoid = activation == "Sigmoid" && name == "BinaryCrossEntropy";
-  const bool softargmax = activation == "Softargmax" && name == "CrossEntropy";
-  if (!sigmoid && !softargmax) return all;
-  for (Index i = 0; i < active_kernels<T>().loss_count; ++i) {
-    if (name + "WithLogits" == active_kernels<T>().losses[i].name) loss.index = i;
+Targets<T> Network<T>::gather(const Batch<T>& batch, Rows rows, Index K, T* x) {
+  const Index D = program_.input_width();
+  Targets<T> t = targets_from(batch.targets, rows.first, K);
+  if (batch.order == nullptr) return t;
+  for (Index i = 0; i < rows.count; ++i) {
+    const Index row = batch.order[rows.first + i];
+    std::copy_n(batch.x + row * D, D, x + i * D);
+    if (t.y != nullptr) std::copy_n(batch.targets.y + row * K, K, targets_.data() + (rows.first + i) * K);
+    if (t.labels != nullptr) labels_.data()[rows.first + i] = batch.targets.labels[row];
   }
-  if (softargmax) loss.parameters[1] = last.parameters[0];  // beta, behind label_smoothing
-  return all - 1;
+  if (t.y != nullptr) t.y = targets_.data() + rows.first * K;
+  if (t.labels != nullptr) t.labels = labels_.data() + rows.first;
+  return t;
 }
 
 template <class T>
-double Network<T>::value_and_gradient(const Batch<T>& batch, const Loss& asked, const Arrays& gradients) {
-  const Passes<T> passes(program_, active_kernels<T>());
+double Network<T>::value_and_gradient(const Batch<T>& batch, const Loss& asked, const Arrays<T>& gradients) {
   Loss loss = asked;
   const std::size_t operations = pair_with_loss(loss);
-  const Index last = operations == 0 ? 0 : program_.operations[operations - 1].output;
+  const Index last = output_of(operations);
   const Index D = program_.input_width(), K = program_.widths[at(last)], n = batch.n;
   const std::int64_t* order = batch.order;
-  keep_rows(n);
-  kept_rows_ = 0;  // a step leaves nothing for a later backward
+  kept_tiling_.n = 0;  // a step leaves nothing for a later backward
   cost_.reserve(n);
   factor_.reserve(n);
   if (order != nullptr) {
@@ -163,28 +185,19 @@ double Network<T>::value_and_gradient(const Batch<T>& batch, const Loss& asked, 
   }
   sample_factors(loss.reduction, weight, n, factor_.data());
 
-  Values<T> v = kept_values();
-  const LossKernels<T>& loss_kernels = active_kernels<T>().losses[loss.index];
-  descend(n, operations, nullptr, gradients, [&](Values<T>& d, Index first, Index count, T* scratch) {
-    T* x = v.data.front() + first * D;
-    Targets<T> t = targets_from(batch.targets, first, K);
-    if (order == nullptr) {
-      std::copy_n(batch.x + first * D, count * D, x);
-    } else {
-      for (Index i = 0; i < count; ++i) {
-        const Index row = order[first + i];
-        std::copy_n(batch.x + row * D, D, x + i * D);
-        if (t.y != nullptr) std::copy_n(batch.targets.y + row * K, K, targets_.data() + (first + i) * K);
-        if (t.labels != nullptr) labels_.data()[first + i] = batch.targets.labels[row];
-      }
-      if (t.y != nullptr) t.y = targets_.data() + first * K;
-      if (t.labels != nullptr) t.labels = labels_.data() + first;
-    }
-    passes.forward(parameters_, v, first, count, scratch, operations);
-    loss_kernels.evaluate(v.data[at(last)] + first * K, t.y, t.labels, count, K, loss.parameters.data(),
-                          factor_.data() + first, cost_.data() + first,
-                          d.data[at(last)] + (first - d.origin) * K);
-  });
+  const Tiling tiling = tiling_of_training<T>(program_, n);
+  const bool in_place = order == nullptr && tiling.lanes == 0;
+  descend({tiling, operations, in_place ? batch.x : nullptr, nullptr, nullptr, gradients, true},
+          [&](const Passes<T>& pass, const Values<T>& v, const Values<T>& d, Rows rows) {
+            T* const x = v.data[0] + (rows.first - v.origin) * D;
+            T* const by_row = tiling.lanes == 0 ? x : pass.scratch();
+            const Targets<T> t = gather(batch, rows, K, by_row);
+            if (tiling.lanes != 0)
+              pass.turn(order == nullptr ? batch.x + rows.first * D : by_row, D, rows, x);
+            pass.forward(parameters_, v, rows, operations);
+            pass.evaluate(loss, t, last, v, rows, factor_.data() + rows.first, cost_.data() + rows.first,
+                          d.data[at(last)] + (rows.first - d.origin) * K);
+          });
   return reduced_cost(cost_.data(), factor_.data(), n);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What one call needs besides the network: for each worker a matrix for each value. Kept from call to
-// call, and handed to one call at a time, so that any number of threads may predict.
+// What one call needs besides the network: for each worker room for the values of a tile of rows, and for
+// their gradients. Kept from call to call, and handed to one call at a time, so that any number of threads
+// may predict.
 #pragma once
 
 #include <array>
@@ -13,34 +14,55 @@
 
 namespace mlpkern {
 
+// A matrix for each value of a program, in one block of memory.
 template <class T>
-class Workspace {
+class ValueBuffers {
  public:
-  // Room for `rows` rows of values of these widths, for so many workers. Throws std::bad_alloc.
-  void reserve(int workers, Index rows, const std::vector<Index>& widths) {
-    if (workers_.size() < static_cast<std::size_t>(workers)) {
-      workers_.resize(static_cast<std::size_t>(workers));
+  // Room for `rows` rows of values of these widths. Throws std::bad_alloc.
+  void reserve(Index rows, const std::vector<Index>& widths) {
+    if (rows <= rows_ && starts_.size() == widths.size()) return;
+    // Past each value three lines: no two lie a multiple of 4 kB apart, where a load would seem to depend on
+    // a store to the other.
+    constexpr Index kLine = 64 / static_cast<Index>(sizeof(T));
+    Index size = 0;
+    for (const Index width : widths) size += rounded_up(rows * width, kLine) + 3 * kLine;
+    memory_.reserve(size);
+    starts_.clear();
+    T* next = memory_.data();
+    for (const Index width : widths) {
+      starts_.push_back(next);
+      next += rounded_up(rows * width, kLine) + 3 * kLine;
     }
-    for (int i = 0; i < workers; ++i) {
-      auto& values = workers_[static_cast<std::size_t>(i)];
-      values.resize(widths.size());
-      for (std::size_t v = 0; v < values.size(); ++v) values[v].reserve(rows * widths[v]);
-    }
+    rows_ = rows;
   }
-
-  // A worker's matrices, as the values from row `origin` on.
-  Values<T> values(int worker, Index origin) const {
-    Values<T> v;
-    v.origin = origin;
-    for (const AlignedBuffer<T>& buffer : workers_[static_cast<std::size_t>(worker)]) {
-      v.data.push_back(buffer.data());
-    }
-    return v;
-  }
+  const std::vector<T*>& starts() const { return starts_; }
+  T* operator[](Index value) const { return starts_[at(value)]; }
 
  private:
-  std::vector<std::vector<AlignedBuffer<T>>> workers_;
+  AlignedBuffer<T> memory_;
+  std::vector<T*> starts_;
+  Index rows_ = 0;
 };
+
+template <class T>
+struct Worker {
+  ValueBuffers<T> values, gradients;
+  std::vector<char> begun;  // by layer: whether its gradients hold something to add to
+  Arrays<T> gradients_of_chunk;
+  std::vector<T*> pointers;  // the values' places, where some are the caller's arrays
+
+  // The values from row `origin` on; the input and value `last` lie at the caller's, where these are not
+  // null.
+  Values<T> values_with(const T* x, Index last, T* y, Index origin) {
+    pointers = values.starts();
+    if (x != nullptr) pointers.front() = const_cast<T*>(x);  // value 0 is only read
+    if (y != nullptr) pointers[at(last)] = y;
+    return {pointers.data(), origin};
+  }
+};
+
+template <class T>
+using Workspace = std::vector<Worker<T>>;
 
 // The workspaces that no call uses now. Without a lock: a fork would leave it locked in the child where
 // another thread held it.
@@ -57,14 +79,24 @@ class IdleWorkspaces {
   // A workspace for the time of a call.
   class Lease {
    public:
-    Lease(IdleWorkspaces& idle, int workers, Index rows, const std::vector<Index>& widths)
+    // Room for so many workers, each for the values of `rows` rows and, where asked, for their gradients.
+    // Throws std::bad_alloc.
+    Lease(IdleWorkspaces& idle, int workers, Index rows, const Program& program, bool gradients)
         : idle_(idle), workspace_(idle.take()) {
-      workspace_->reserve(workers, rows, widths);
+      if (workspace_->size() < at(workers)) workspace_->resize(at(workers));
+      for (int i = 0; i < workers; ++i) {
+        Worker<T>& worker = (*workspace_)[at(i)];
+        worker.values.reserve(rows, program.widths);
+        worker.pointers.reserve(program.widths.size());
+        worker.begun.resize(program.layers.size());
+        worker.gradients_of_chunk.reserve(program.layers.size());
+        if (gradients) worker.gradients.reserve(rows, program.widths);
+      }
     }
     ~Lease() { idle_.give_back(std::move(workspace_)); }
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
-    const Workspace<T>* operator->() const { return workspace_.get(); }
+    Worker<T>& operator[](int worker) const { return (*workspace_)[at(worker)]; }
 
    private:
     IdleWorkspaces& idle_;

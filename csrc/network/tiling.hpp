@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Which rows of a batch go through the layers together, and how their values lie. A function of shapes
+// alone: threads share out what stands here, and change nothing of it.
+#pragma once
+
+#include "network/program.hpp"
+
+namespace mlpkern {
+
+// A register's lanes where it is widest: turned columns are as many samples long, or a multiple.
+template <class T>
+constexpr Index kLanes = 64 / static_cast<Index>(sizeof(T));
+
+// Some rows of a batch. Their values lie row after row (stride 0) or turned: column after column, each
+// `stride` long, a sample in each lane and in the last lanes none.
+struct Rows {
+  Index first, count;
+  Index stride = 0;
+  bool turned() const { return stride != 0; }
+  Index elements(Index width) const { return width * (turned() ? stride : count); }
+};
+
+// A batch of n rows: chunks, each of which adds up its own gradients, of tiles, which go through all
+// layers while they stay in cache.
+struct Tiling {
+  Index n;
+  Index tile, chunk;  // rows; chunk is a multiple of tile where there are several
+  Index lanes;        // what a turned column's length is a multiple of; 0 where rows are not turned
+
+  Index chunks() const { return n == 0 ? 0 : ceil_div(n, chunk); }
+  Index tiles() const { return n == 0 ? 0 : ceil_div(n, tile); }
+  Rows rows(Index first, Index end) const {
+    const Index count = end - first < tile ? end - first : tile;
+    return {first, count, lanes == 0 ? 0 : rounded_up(count, lanes)};
+  }
+  Rows rows_of_tile(Index i) const { return rows(i * tile, n); }
+  Index padded_tile() const { return lanes == 0 ? tile : rounded_up(tile, lanes); }
+};
+
+// For a forward pass alone.
+template <class T>
+Tiling tiling_of_forward(const Program& program, Index n);
+
+// For a pass forward and back; `all_rows` says that all layers' values of all rows are kept.
+template <class T>
+Tiling tiling_of_training(const Program& program, Index n);
+
+}  // namespace mlpkern
