@@ -13,6 +13,7 @@
 
 #include "gemm/microkernel.hpp"
 #include "gemm/pack.hpp"
+#include "gemm/thin.hpp"
 
 namespace mlpkern::MLPKERN_ISA {
 
@@ -144,7 +145,9 @@ bool rows_in_lanes_pay(Matrix<const T> a, Matrix<T> c) {
 
 template <class T>
 void gemm(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start, const T* bias, T* scratch) {
-  if (rows_in_lanes_pay(a, c)) {
+  if (is_thin(a, b, c, start)) {
+    gemm_thin(a, b, c, start == Start::accumulate);
+  } else if (rows_in_lanes_pay(a, c)) {
     gemm_rows_in_lanes(a, b, c, start, bias, scratch);
   } else {
     gemm_direct(a, b, c, start, bias, scratch);

@@ -24,7 +24,7 @@ struct LaneSums {
 
   // dw (X, S) from X rows of x, or from ones, and S rows of ds.
   template <Index X, Index S, bool ones>
-  static void block(const T* x, Index x_stride, const T* ds, Index ds_stride, Index n, T* dw, Index dw_stride,
+  static void block(const T* x, Index x_stride, const T* ds, Index ds_stride, Index n, Matrix<T> dw,
                     Start start) {
     Vec<T> acc[X * S][parts] = {};
     const auto add = [&](Index first, auto load_part) {
@@ -51,7 +51,7 @@ struct LaneSums {
     fold<X * S>(acc, results);
     for (Index i = 0; i < X; ++i) {
       for (Index j = 0; j < S; ++j) {
-        T& element = dw[i * dw_stride + j];
+        T& element = dw.data[i * dw.row_stride + j * dw.col_stride];
         element = (start == Start::zero ? T(0) : element) + results[i * S + j];
       }
     }
@@ -99,14 +99,16 @@ MLPKERN_INLINE void for_each_block(Index n, Visit visit) {
 template <class T>
 void sum_over_lanes(Matrix<const T> x, Matrix<const T> ds, Matrix<T> dw, T* db, Start start) {
   using Sums = LaneSums<T>;
-  for_each_block<Sums::side>(dw.cols, [&]<Index S>(Index j) {
-    const T* const columns = ds.data + j * ds.row_stride;
-    for_each_block<Sums::side>(dw.rows, [&]<Index X>(Index i) {
-      Sums::template block<X, S, false>(x.data + i * x.row_stride, x.row_stride, columns, ds.row_stride,
-                                        ds.cols, dw.data + i * dw.row_stride + j, dw.row_stride, start);
+  for_each_block<Sums::side>(dw.rows, [&]<Index X>(Index i) {
+    for_each_block<Sums::side>(dw.cols, [&]<Index S>(Index j) {
+      Sums::template block<X, S, false>(x.data + i * x.row_stride, x.row_stride, ds.data + j * ds.row_stride,
+                                        ds.row_stride, ds.cols, cols_of(rows_of(dw, i, X), j, S), start);
     });
-    if (db == nullptr) return;
-    Sums::template block<1, S, true>(nullptr, 0, columns, ds.row_stride, ds.cols, db + j, S, start);
+  });
+  if (db == nullptr) return;
+  for_each_block<Sums::side>(dw.cols, [&]<Index S>(Index j) {
+    Sums::template block<1, S, true>(nullptr, 0, ds.data + j * ds.row_stride, ds.row_stride, ds.cols,
+                                     dense(db + j, 1, S), start);
   });
 }
 

@@ -44,29 +44,34 @@ MLPKERN_INLINE void copy_rows(Matrix<const T> m, T* panels) {
   }
 }
 
-// to(i, j) = m(i, j) for a matrix whose columns are contiguous, into rows `stride` apart: squares of a
-// register's width, transposed.
+// square[i][j] = m(row + i, col + j), zeros past the end, of a matrix whose columns are contiguous.
+template <class T>
+MLPKERN_INLINE void load_square(Matrix<const T> m, Index row, Index col, Vec<T> (&square)[Vec<T>::width]) {
+  constexpr Index W = Vec<T>::width;
+  const Index rows = smaller(W, m.rows - row), cols = m.cols - col;
+  const T* source = m.data + row + col * m.col_stride;
+  for (Index j = 0; j < W; ++j, source += m.col_stride) {
+    square[j] = j >= cols ? Vec<T>(T(0)) : rows == W ? load(source) : load(source, rows);
+  }
+  transpose(square);
+}
+
+// to(i, j) = m(i, j) for a matrix whose columns are contiguous, into rows `stride` apart.
 template <class T>
 MLPKERN_INLINE void transpose_columns(Matrix<const T> m, T* to, Index stride) {
   constexpr Index W = Vec<T>::width;
   for (Index j = 0; j < m.cols; j += W) {
-    const Index columns = smaller(W, m.cols - j);
+    const Index cols = smaller(W, m.cols - j);
     for (Index p = 0; p < m.rows; p += W) {
-      const Index rows = smaller(W, m.rows - p);
-      const T* source = m.data + p + j * m.col_stride;
       Vec<T> square[W];
-      for (Index i = 0; i < W; ++i) {
-        square[i] = i >= columns ? Vec<T>(T(0))
-                    : rows == W  ? load(source + i * m.col_stride)
-                                 : load(source + i * m.col_stride, rows);
-      }
-      transpose(square);
+      load_square(m, p, j, square);
+      const Index rows = smaller(W, m.rows - p);
       for (Index i = 0; i < rows; ++i) {
         T* target = to + (p + i) * stride + j;
-        if (columns == W) {
+        if (cols == W) {
           store(target, square[i]);
         } else {
-          store(target, square[i], columns);
+          store(target, square[i], cols);
         }
       }
     }
