@@ -353,24 +353,26 @@ void run_gemm(const Kernels<T>& kernels, Report& report) {
   struct Product {
     Index m, n, k;
   };
-  const Product products[] = {{1, 1, 1},      {1, 17, 5},     {5, 3, 0},      {6, 64, 7},
-                              {7, 65, 9},     {13, 31, 33},   {65, 33, 70},   {2, 600, 11},
-                              {100, 19, 300}, {67, 130, 257}, {97, 521, 263}, {3, 5, 1031}};
+  const Product products[] = {{1, 1, 1},      {1, 17, 5},   {5, 3, 0},    {6, 64, 7},     {7, 65, 9},
+                              {13, 31, 33},   {65, 33, 70}, {2, 600, 11}, {100, 19, 300}, {67, 130, 257},
+                              {97, 521, 263}, {3, 5, 1031}, {70, 90, 3},  {4, 75, 90}};
   for (const Product& product : products) {
     const Index m = product.m, n = product.n, k = product.k;
     const auto seed = static_cast<std::uint64_t>(m * 1000003 + n * 1009 + k);
     std::vector<T> a = uniform<T>(m * (k + 3) + k * (m + 3), seed, 4.0),
                    b = uniform<T>(k * (n + 3) + n * (k + 3), seed + 1, 1.0);
-    const std::vector<T> bias = uniform<T>(n, seed + 2, 1.0), before = uniform<T>(m * (n + 2), seed + 3, 1.0);
+    const std::vector<T> bias = uniform<T>(std::max(m, n), seed + 2, 1.0),
+                         before = uniform<T>(m * (n + 2), seed + 3, 1.0);
     if (m == 13) a[40] = std::numeric_limits<T>::infinity(), b[50] = std::numeric_limits<T>::quiet_NaN();
     if (m == 13) a[60] = T(0x1p-100), b[70] = T(0x1p-49);  // down to the subnormals of float
     const Matrix<const T> a_rows = {a.data(), m, k, k + 3, 1}, b_rows = {b.data(), k, n, n + 3, 1};
     const Matrix<const T> a_cols = {a.data(), m, k, 1, m + 3}, b_cols = {b.data(), k, n, 1, k + 3};
     const auto run = [&](const char* name, Matrix<const T> left, Matrix<const T> right) {
-      for (const Start start : {Start::zero, Start::bias, Start::accumulate}) {
+      for (const Start start : {Start::zero, Start::bias, Start::bias_of_rows, Start::accumulate}) {
+        const bool has_bias = start == Start::bias || start == Start::bias_of_rows;
         Output<T> c(before);
-        kernels.gemm(left, right, {c.data(), m, n, n + 2, 1}, start,
-                     start == Start::bias ? bias.data() : nullptr, scratch.data());
+        kernels.gemm(left, right, {c.data(), m, n, n + 2, 1}, start, has_bias ? bias.data() : nullptr,
+                     scratch.data());
         report.line<T>(name).add(c.all());
       }
     };
@@ -378,6 +380,32 @@ void run_gemm(const Kernels<T>& kernels, Report& report) {
     run("gemm.dx", a_rows, b_cols);
     run("gemm.dw", a_cols, b_rows);
     run("gemm.both_transposed", a_cols, b_cols);
+  }
+}
+
+// Turned values: sums over the lanes, and the way there and back.
+template <class T>
+void run_lanes(const Kernels<T>& kernels, Report& report) {
+  struct Layer {
+    Index inputs, outputs, rows;
+  };
+  const Layer layers[] = {{1, 1, 1},     {3, 2, 16}, {4, 4, 33}, {7, 5, 70},
+                          {20, 13, 135}, {9, 1, 48}, {2, 3, 0}};
+  for (const auto& [D, L, n] : layers) {
+    const Index stride = n + 5;
+    const auto seed = static_cast<std::uint64_t>(D * 1009 + L * 31 + n);
+    const std::vector<T> x = uniform<T>(D * stride, seed, 4.0), ds = uniform<T>(L * stride, seed + 1, 1.0),
+                         before = uniform<T>(D * (L + 2), seed + 2, 1.0);
+    for (const Start start : {Start::zero, Start::accumulate}) {
+      Output<T> dw(before), db(uniform<T>(L, seed + 3, 1.0));
+      kernels.sum_over_lanes({x.data(), D, n, stride, 1}, {ds.data(), L, n, stride, 1},
+                             {dw.data(), D, L, L + 2, 1}, db.data(), start);
+      report.line<T>("sum_over_lanes").add(dw.all());
+      report.line<T>("sum_over_lanes").add(db.all());
+    }
+    Output<T> turned(std::vector<T>(at(D * stride)));
+    kernels.transpose({x.data(), n, D, D, 1}, turned.data(), stride);
+    report.line<T>("transpose").add(turned.all());
   }
 }
 
@@ -406,6 +434,7 @@ void run_all(const Kernels<T>& kernels, Report& report) {
   for (Index i = 0; i < kernels.loss_count; ++i) run_loss(kernels.losses[i], report);
   for (Index i = 0; i < kernels.optimizer_count; ++i) run_optimizer(kernels.optimizers[i], report);
   run_gemm(kernels, report);
+  run_lanes(kernels, report);
   run_rows(kernels, report);
 }
 
