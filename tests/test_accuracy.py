@@ -30,7 +30,7 @@ def inputs() -> dict[str, accuracy.Array]:
 def test_accuracy(
     row: accuracy.Row, dtype: str, isa: str, inputs: dict[str, accuracy.Array]
 ) -> None:
-    bound = accuracy.BOUND[np.dtype(dtype)]
+    bound = row.bound(dtype)
     s = inputs[dtype]
     for order in accuracy.ORDERS:
         for i in range(0, s.size, accuracy.PIECE):

@@ -134,6 +134,8 @@ struct Gaussian {
 // f = f' = f'' = exp(s)
 struct Exp {
   static constexpr const char* name = "Exp";
+  template <class T>
+  static constexpr int works_in_t = kHasFma ? kEveryOrder : 0;
   template <class W>
   MLPKERN_INLINE Scaled<W> value(W s) const {
     const auto e = exponential(s);

@@ -9,38 +9,18 @@
 #include "kernels/activations_piecewise.hpp"
 #include "math/exp.hpp"
 #include "math/log1p.hpp"
+#include "math/logistic.hpp"
 
 namespace mlpkern::MLPKERN_ISA {
 
 // Past this, exp(-|s|) and its products with powers of s are below the smallest subnormal.
 constexpr double kDecayed = 1000.0;
 
-// `scale` where the mask is set, 1 elsewhere.
-MLPKERN_INLINE Vec<double> scale_where(Mask<double> mask, Vec<double> scale) {
-  return select(mask, scale, Vec<double>(1.0));
-}
-
-// sigma(x) and its two derivatives: sigma' = e/(1 + e)^2, sigma'' = -sign(x) e (1 - e)/(1 + e)^3
-template <class W>
-MLPKERN_INLINE Scaled<W> logistic(W x) {
-  const auto e = decaying(-abs(x));
-  const Mask<double> negative = x < W(0.0);
-  return {select(negative, e.x, W(1.0)) / (e.x + 1.0), scale_where(negative, e.scale)};
-}
-template <class W>
-MLPKERN_INLINE Scaled<W> logistic_derivative(W x) {
-  const auto e = decaying(-abs(x));
-  return {e.x / square(e.x + 1.0), e.scale};
-}
-template <class W>
-MLPKERN_INLINE Scaled<W> logistic_second_derivative(W x) {
-  const auto e = decaying(-abs(x));
-  const W sum = e.x + 1.0;
-  return {with_sign(abs(e.minus_one) * e.x / (square(sum) * sum), -x), e.scale};
-}
-
+// sigma, sigma', sigma'': see math/logistic.hpp
 struct Sigmoid {
   static constexpr const char* name = "Sigmoid";
+  template <class T>
+  static constexpr int works_in_t = kHasFma ? kValue | kDerivative : 0;
   template <class W>
   MLPKERN_INLINE Scaled<W> value(W s) const {
     return logistic(s);
@@ -51,11 +31,11 @@ struct Sigmoid {
   }
   template <class W>
   MLPKERN_INLINE Scaled<W> second_derivative(W s) const {
-    return logistic_second_derivative(s);
+    return logistic_second_derivative(s, 1.0);
   }
   template <class W>
   MLPKERN_INLINE W derivative_from_output(W a) const {
-    return a * (1.0 - a);
+    return a * (W(1.0) - a);
   }
 };
 
@@ -107,6 +87,8 @@ struct LogSigmoid {
 // f(s) = s sigma(s);  f' = sigma(s) (1 + s sigma(-s)), f'' = sigma'(s) (2 - s tanh(s/2))
 struct SiLU {
   static constexpr const char* name = "SiLU";
+  template <class T>
+  static constexpr int works_in_t = kHasFma ? kValue : 0;
   template <class W>
   MLPKERN_INLINE Scaled<W> value(W s) const {
     const W kept = select(s < W(-kDecayed), W(-kDecayed), s);

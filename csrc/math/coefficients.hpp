@@ -23,6 +23,8 @@ constexpr double kTwoOverPi1 = 0.6366197723675814;  // 2/pi
 constexpr Twin kHalfPi = {1.5707963267948966, 6.123233995736766e-17};  // pi/2
 // log 2; the first times an integer up to 2^13 is exact
 constexpr double kLn2Parts[] = {0.6931471805592082, 7.371002565167799e-13};
+// the same; up to 2^8
+constexpr float kLn2PartsFloat[] = {0.693145752f, 1.42860677e-6f};
 // pi/2; each but the last times one up to 2^20 is exact
 constexpr double kHalfPiParts[] = {1.5707963267341256, 6.077100506303966e-11, 2.0222662487111665e-21, 8.4784276603689e-32};
 
@@ -55,6 +57,29 @@ constexpr double kExpTail[] = {
     1.6059024297224013e-10,
     1.1490855154794487e-11,
     7.658991844278714e-13,
+};
+
+// (exp(r) - 1 - r - r^2/2)/r^3 on [-0.3466, 0.3466], relative error 2^-23.6.
+constexpr float kExpFloat[] = {
+    0.166666672f,
+    0.0416665561f,
+    0.00833332073f,
+    0.00139261759f,
+    0.000198826907f,
+};
+
+// (exp(r) - 1 - r - r^2/2)/r^3 on [-0.3466, 0.3466], relative error 2^-52.8.
+constexpr double kExpDouble[] = {
+    0.16666666666666669,
+    0.041666666666666664,
+    0.008333333333330065,
+    0.0013888888888886554,
+    0.0001984126986304067,
+    2.4801587317135252e-05,
+    2.7557268480116333e-06,
+    2.7557282983917557e-07,
+    2.5100375924709717e-08,
+    2.0911229795563617e-09,
 };
 
 // (atanh(t)/t - 1)/t^2 in z = t^2, on [0.0, 0.02944], relative error 2^-29.1.

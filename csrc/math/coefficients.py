@@ -34,6 +34,12 @@ def interpolate(f: Function, low: mp.mpf, high: mp.mpf, degree: int) -> list[mp.
     return result
 
 
+def single(x: mp.mpf) -> mp.mpf:
+    """Round to float32, for a coefficient of magnitude between 2^-60 and 2^60."""
+    unit = mp.mpf(2) ** (mp.floor(mp.log(abs(x), 2)) - 23)
+    return mp.nint(x / unit) * unit
+
+
 def twin(x: mp.mpf) -> str:
     hi = float(x)
     return f"{{{hi!r}, {float(x - mp.mpf(hi))!r}}}"
@@ -46,10 +52,13 @@ def emit(
     interval: tuple[object, object],
     degree: int,
     twins: int = 0,
+    dtype: str = "double",
 ) -> None:
     """Print the polynomial; its first `twins` coefficients as sums of two doubles."""
     low, high = (mp.mpf(x) for x in interval)
     c = interpolate(f, low, high, degree)
+    if dtype == "float":
+        c = [single(x) for x in c]
     # What the rounding of the coefficients and the interpolation leave, relative to f.
     rounded = [
         mp.mpf(float(x)) + (mp.mpf(float(x - mp.mpf(float(x)))) if i < twins else 0)
@@ -65,10 +74,15 @@ def emit(
             print(f"    {twin(x)},")
         print("};")
     tail = f"{name}Tail" if twins else name
-    print(f"constexpr double {tail}[] = {{")
+    print(f"constexpr {dtype} {tail}[] = {{")
     for x in c[twins:]:
-        print(f"    {float(x)!r},")
+        print(f"    {literal(x, dtype)},")
     print("};")
+
+
+def literal(x: mp.mpf, dtype: str) -> str:
+    """Print a number; a float has its f, and just the digits that it needs."""
+    return f"{float(x)!r}" if dtype == "double" else f"{mp.nstr(x, 9)}f"
 
 
 def series(f: Function, taylor: Function) -> Function:
@@ -80,16 +94,17 @@ def constant(name: str, x: mp.mpf, comment: str) -> None:
     print(f"constexpr Twin {name} = {twin(x)};  // {comment}")
 
 
-def parts(name: str, x: mp.mpf, bits: list[int], comment: str) -> None:
-    """Print x as a sum of doubles of so many bits: products with small integers are exact."""
+def parts(name: str, x: mp.mpf, bits: list[int], comment: str, dtype: str = "double") -> None:
+    """Print x as a sum of numbers of so many bits: products with small integers are exact."""
     values = []
     for b in bits:
         exponent = mp.floor(mp.log(abs(x), 2)) + 1
         unit = mp.mpf(2) ** (exponent - b)
-        part = float(mp.floor(x / unit) * unit if b < 53 else x)
-        values.append(part)
-        x -= mp.mpf(part)
-    print(f"// {comment}\nconstexpr double {name}[] = {{{', '.join(map(repr, values))}}};")
+        part = mp.mpf(float(mp.floor(x / unit) * unit if b < 53 else x))
+        part = single(part) if dtype == "float" else part
+        values.append(literal(part, dtype))
+        x -= part
+    print(f"// {comment}\nconstexpr {dtype} {name}[] = {{{', '.join(values)}}};")
 
 
 def two_over_pi(words: int, zeros: int) -> None:
@@ -146,6 +161,7 @@ def main() -> None:
     print(f"constexpr double kTwoOverPi1 = {float(2 / mp.pi)!r};  // 2/pi")
     constant("kHalfPi", mp.pi / 2, "pi/2")
     parts("kLn2Parts", mp.log(2), [40, 53], "log 2; the first times an integer up to 2^13 is exact")
+    parts("kLn2PartsFloat", mp.log(2), [16, 53], "the same; up to 2^8", "float")
     parts(
         "kHalfPiParts",
         mp.pi / 2,
@@ -159,6 +175,13 @@ def main() -> None:
     )
     emit("kExpWide", "(exp(r) - 1 - r)/r^2", expm1, (-half, half), 6)
     emit("kExp", "(exp(r) - 1 - r)/r^2", expm1, (-half, half), 13, twins=3)
+
+    cubic = series(
+        lambda r: (mp.expm1(r) - r - r * r / 2) / r**3,
+        lambda r: mp.fsum(r**n / mp.factorial(n + 3) for n in range(6)),
+    )
+    emit("kExpFloat", "(exp(r) - 1 - r - r^2/2)/r^3", cubic, (-half, half), 4, dtype="float")
+    emit("kExpDouble", "(exp(r) - 1 - r - r^2/2)/r^3", cubic, (-half, half), 9)
 
     bound = (mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)
     atanh = series(lambda z: (mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, atanh_series)

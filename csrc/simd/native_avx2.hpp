@@ -12,6 +12,11 @@ constexpr bool kHasFma = true;
 MLPKERN_INLINE __m256 fma(__m256 a, __m256 b, __m256 c) { return _mm256_fmadd_ps(a, b, c); }
 MLPKERN_INLINE __m256d fma(__m256d a, __m256d b, __m256d c) { return _mm256_fmadd_pd(a, b, c); }
 
+MLPKERN_INLINE __m256 larger(__m256 a, __m256 b) { return _mm256_max_ps(a, b); }
+MLPKERN_INLINE __m256d larger(__m256d a, __m256d b) { return _mm256_max_pd(a, b); }
+MLPKERN_INLINE __m256 smaller(__m256 a, __m256 b) { return _mm256_min_ps(a, b); }
+MLPKERN_INLINE __m256d smaller(__m256d a, __m256d b) { return _mm256_min_pd(a, b); }
+
 // All ones in lanes 0..n-1: a window of eight (four) integers that slides over ones, then zeros.
 MLPKERN_INLINE __m256i first_lanes32(Index n) {
   alignas(32) static constexpr std::int32_t ones[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
