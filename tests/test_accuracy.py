@@ -65,7 +65,7 @@ def test_measure_sees_a_wrong_value(dtype: str, monkeypatch: pytest.MonkeyPatch)
             return a
 
     row = accuracy.Row("Tanh")
-    assert accuracy.measure(row, "value", s)[0] <= 1
+    assert accuracy.measure(row, "value", s)[0] <= row.bound(dtype)
     monkeypatch.setattr(mk, "Tanh", Wrong)
     error, worst = accuracy.measure(row, "value", s)
     assert error > 2

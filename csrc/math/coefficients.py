@@ -7,6 +7,7 @@ A polynomial interpolates its function in the Chebyshev points of the interval t
 reduction leaves, which is within a factor of about two of the best one. mpmath, 300 bits.
 """
 
+import itertools
 from collections.abc import Callable
 
 import mpmath as mp
@@ -140,6 +141,52 @@ def tanh_rest(z: mp.mpf) -> mp.mpf:
     return (s - mp.tanh(s)) / s**3
 
 
+def quiet_centre(f: Function, low: mp.mpf, high: mp.mpf) -> mp.mpf:
+    """Return a float32 of 13 bits near the middle where f is as close to a float32 as can be."""
+    middle = (low + high) / 2
+    unit = mp.mpf(2) ** (mp.floor(mp.log(middle, 2)) - 12)
+    near = [mp.nint(middle / unit) * unit + k * unit for k in range(-200, 200)]
+    near = [c for c in near if abs(c - middle) <= (high - low) / 25]
+    return min(near, key=lambda c: abs(single(f(c)) / f(c) - 1))
+
+
+def pieces(
+    name: str,
+    comment: str,
+    f: Function,
+    edges: list[mp.mpf],
+    degree: int,
+    shift: int,
+    from_zero: Function | None = None,
+) -> None:
+    """Print the table of math/piecewise.hpp: rows c, y, coefficients; a column an interval.
+
+    The k-th interval is in column (k + shift) mod 16. `from_zero`, if given, is interpolated on
+    the first, with c = 0 and y = 0.
+    """
+    columns = [[mp.mpf(0)] * (degree + 3) for _ in range(16)]
+    worst = mp.mpf(0)
+    for k, (low, high) in enumerate(itertools.pairwise(edges)):
+        if k == 0 and from_zero is not None:
+            c, y, slope = mp.mpf(0), mp.mpf(0), from_zero
+        else:
+            c = quiet_centre(f, low, high)
+            y, exact = single(f(c)), f(c)
+            slope = lambda d, c=c, exact=exact: (f(c + d) - exact) / d  # noqa: E731
+        r = [single(x) for x in interpolate(slope, low - c, high - c, degree)]
+        columns[(k + shift) % 16] = [c, y, *r]
+        for i in range(1, 100):
+            t = low + (high - low) * i / 100
+            got = y + (t - c) * mp.polyval(r[::-1], t - c) + (t if c == 0 else 0)
+            worst = max(worst, abs(got / f(t) - 1))
+    bits = f"2^{float(mp.log(worst, 2)):.1f}"
+    print(f"\n// {comment} up to {mp.nstr(edges[-1], 4)}, relative error {bits}.")
+    print(f"constexpr float {name}Pieces[][16] = {{")
+    for row in range(degree + 3):
+        print(f"    {{{', '.join(literal(column[row], 'float') for column in columns)}}},")
+    print("};")
+
+
 def main() -> None:
     half = mp.log(2) / 2 * (1 + mp.mpf(2) ** -20)
     print("// SPDX-License-Identifier: BSD-3-Clause")
@@ -221,6 +268,18 @@ def main() -> None:
         (-1, (40 - pole) / (40 + pole)),
         26,
         twins=9,
+    )
+    octaves = [mp.mpf(2) ** j * part for j in range(-4, 4) for part in (1, mp.mpf("1.5"))]
+    end = mp.mpf(single(mp.mpf("9.3")))
+    print(f"constexpr float kTanhEnd = {literal(end, 'float')};  // tanh rounds to 1 from there on")
+    pieces(
+        "kTanh",
+        "tanh",
+        mp.tanh,
+        [mp.mpf(0), *octaves[1:15], end],
+        6,
+        shift=6,  # of 2^-4 the exponent, 123, and a bit of 0
+        from_zero=lambda d: -tanh_rest(d * d) * d * d if abs(d) > mp.mpf("1e-9") else -d * d / 3,
     )
     two_over_pi(20, 4)
     print("\n}  // namespace mlpkern::MLPKERN_ISA")

@@ -14,6 +14,7 @@
 
 #include "math/exp.hpp"
 #include "math/native.hpp"
+#include "math/piecewise.hpp"
 
 namespace mlpkern::MLPKERN_ISA {
 
@@ -68,18 +69,24 @@ MLPKERN_INLINE Scaled<Vec<T>> logistic_derivative(Vec<T> x) {
   const Vec<T> z = d.hi * d.hi;
   return {quotient(e, {z, fma(d.hi + d.hi, d.lo, fma(d.hi, d.hi, -z))}), Vec<T>(Format<T>::lower)};
 }
-template <class T>
-MLPKERN_INLINE Vec<T> tanh(Vec<T> s) {
-  using F = Format<T>;
-  // exp(-2|s|) = power (1 + p); beyond the end tanh rounds to 1, and the power is normal
-  const auto e = reduce_exponential(max(Vec<T>(T(-40)), abs(s) * Vec<T>(T(-2))), F::bias + kNegative<T>);
-  const Vec<T> power = power_of_biased(e.shifted), one(T(1)), two(T(2));
-  const Vec<T> rest = one + power;
-  const Vec<T> hi = fma(power, e.p.hi, rest);  // -m
-  const Vec<T> lost = (one - rest) + power;    // not 0 in the last binades before the end
-  const Vec<T> lo = fma(power, e.p.lo, fma(power, e.p.hi, rest - hi) + lost);
-  const Vec<T> sum = two - hi;  // 2 + m
-  return with_sign(quotient<T>({hi, lo}, {sum, ((two - sum) - hi) - lo}), s);
+MLPKERN_INLINE Vec<double> tanh(Vec<double> s) {
+  using F = Format<double>;
+  // exp(-2|s|) = -power (1 + p); beyond the end tanh rounds to 1, and the power is normal
+  const auto e =
+      reduce_exponential(max(Vec<double>(-40.0), abs(s) * Vec<double>(-2.0)), F::bias + kNegative<double>);
+  const Vec<double> power = power_of_biased(e.shifted), two(2.0), whole = Vec<double>(1.0) + power;
+  const Vec<double> hi = fma(power, e.p.hi, whole), lo = rest_of_product(power, e.p, whole - hi);  // -m
+  const Vec<double> sum = two - hi;                                                                // 2 + m
+  return with_sign(quotient<double>({hi, lo}, {sum, ((two - sum) - hi) - lo}), s);
+}
+// For float on the intervals [2^j, 1.5 2^j) and [1.5 2^j, 2^(j+1)) from 2^-4 on; the first begins at 0, where
+// the piece is added to s itself. A table and no division: 0.6 of the time of the quotient above.
+MLPKERN_INLINE Vec<float> tanh(Vec<float> s) {
+  const Vec<float> t = min(Vec<float>(kTanhEnd), abs(s)), first(0.0625f);
+  const auto index = bits_of(max(first, t)) >> 22;  // the exponent, and the first bit behind it
+  const Piece piece = piece_at(t, kTanhPieces, index);
+  const Vec<float> base = select(t < Vec<float>(0.09375f), t, piece.y);
+  return with_sign(fma(piece.d, piece.slope, base), s);
 }
 
 }  // namespace mlpkern::MLPKERN_ISA

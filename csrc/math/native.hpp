@@ -5,8 +5,10 @@
 //
 //   exp(x) = 2^k (1 + p), p = r + r^2 (1/2 + r R(r)), |r| <= log(2)/2
 //
-// float: x - k log 2 comes in two parts, r and what its rounding lost, and p in two, right to 2^-28 of 1;
-// double: the same code, right to 2^-57. In one part, p cost another quarter of an ULP: tanh 1.1 ULP.
+// float, of which 1 ULP is promised: x - k log 2 comes in two parts, r and what its rounding lost, and p in
+// two, right to 2^-28 of 1. double, of which 2 ULP are promised: both in one part, right to 2^-54, which
+// takes a sixth less time. With all else in one part too, tanh was 2.5 ULP and sigmoid 2.3, and another
+// quarter faster.
 #pragma once
 
 #include "math/coefficients.hpp"
@@ -67,16 +69,29 @@ struct ReducedExponential {
   Pair<T> p;
 };
 template <class T>
+constexpr bool kTwoParts = sizeof(T) == sizeof(float);
+template <class T>
 MLPKERN_INLINE ReducedExponential<T> reduce_exponential(Vec<T> x, T bias) {
   using F = Format<T>;
   const Vec<T> shift(F::shift + bias), shifted = fma(x, Vec<T>(static_cast<T>(kLog2e.hi)), shift);
   const Vec<T> k = shifted - shift;
   const Vec<T> upper = fma(k, Vec<T>(-F::ln2[0]), x);  // exact
   const Vec<T> r = fma(k, Vec<T>(-F::ln2[1]), upper);
-  const Vec<T> lost = fma(k, Vec<T>(-F::ln2[1]), upper - r);
   const Vec<T> curve = fma(r, polynomial(r, F::exp), Vec<T>(T(0.5)));
-  const Vec<T> rest = fma(r * r, curve, lost), p = r + rest;
-  return {shifted, {p, rest - (p - r)}};
+  if constexpr (kTwoParts<T>) {
+    const Vec<T> lost = fma(k, Vec<T>(-F::ln2[1]), upper - r);
+    const Vec<T> rest = fma(r * r, curve, lost), p = r + rest;
+    return {shifted, {p, rest - (p - r)}};
+  } else {
+    return {shifted, {fma(r * r, curve, r), Vec<T>(T(0))}};
+  }
+}
+// What sum = fma(power, p.hi, other) lost of power p + other; left = other - sum, which is exact.
+template <class T>
+MLPKERN_INLINE Vec<T> rest_of_product(Vec<T> power, Pair<T> p, Vec<T> left) {
+  const Vec<T> rest = fma(power, p.hi, left);
+  if constexpr (kTwoParts<T>) return fma(power, p.lo, rest);
+  return rest;
 }
 
 // 2^k for a biased k.
@@ -106,7 +121,7 @@ MLPKERN_INLINE Pair<T> raised_exponential(Vec<T> x) {
   using F = Format<T>;
   const auto e = reduce_exponential(max(Vec<T>(F::low), x), F::bias + T(F::raise_bits));
   const Vec<T> power = power_of_biased(e.shifted), hi = fma(power, e.p.hi, power);
-  return {hi, fma(power, e.p.lo, fma(power, e.p.hi, power - hi))};
+  return {hi, rest_of_product(power, e.p, power - hi)};
 }
 
 // n/d of numbers that are not negative, rounded once, but for 2^-20 ULP. Computed as -n/d, which spares the

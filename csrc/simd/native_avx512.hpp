@@ -18,6 +18,11 @@ MLPKERN_INLINE __m512d larger(__m512d a, __m512d b) { return _mm512_maskz_max_pd
 MLPKERN_INLINE __m512 smaller(__m512 a, __m512 b) { return _mm512_maskz_min_ps(0xffff, a, b); }
 MLPKERN_INLINE __m512d smaller(__m512d a, __m512d b) { return _mm512_maskz_min_pd(0xff, a, b); }
 
+MLPKERN_INLINE __m512 lookup_native(const float (&table)[16],
+                                    NativeOf<std::uint32_t, kVectorBytes>::type index) {
+  return _mm512_maskz_permutexvar_ps(0xffff, reinterpret_cast<__m512i>(index), _mm512_loadu_ps(table));
+}
+
 MLPKERN_INLINE __mmask16 first_lanes(Index n) { return static_cast<__mmask16>((1u << n) - 1u); }
 
 MLPKERN_INLINE __m512 load_partial(const float* p, Index n) {
