@@ -55,7 +55,7 @@ ROWS = (
     Row("Identity"), Row("ReLU"), Row("ReLU", {"scale": 0.3}), Row("LeakyReLU"), Row("ReLU6"),
     Row("ELU"), Row("ELU", {"alpha": 0.7}), Row("SELU"), Row("CELU"), Row("CELU", {"alpha": 0.3}),
     Row("GELU", {}, {"derivative": ((-0.8, -0.7),),
-                     "second_derivative": ((-1.5, -1.3), (1.3, 1.5))}),
+                     "second_derivative": ((-1.5, -1.3), (1.3, 1.5))}, float32_bound=2.0),
     Row("GELU", {"approximate": "tanh"}, {"derivative": ((-0.8, -0.7),),
                                           "second_derivative": ((-1.5, -1.3), (1.3, 1.5))}),
     Row("Sigmoid"), Row("LogSigmoid"), Row("Tanh"), Row("Softplus"), Row("Softplus", {"beta": 2.3}),

@@ -95,6 +95,13 @@ def constant(name: str, x: mp.mpf, comment: str) -> None:
     print(f"constexpr Twin {name} = {twin(x)};  // {comment}")
 
 
+def singles(name: str, x: mp.mpf, comment: str) -> None:
+    """Print x as a sum of two floats."""
+    hi = single(x)
+    numbers = f"{literal(hi, 'float')}, {literal(single(x - hi), 'float')}"
+    print(f"constexpr float {name}[] = {{{numbers}}};  // {comment}")
+
+
 def parts(name: str, x: mp.mpf, bits: list[int], comment: str, dtype: str = "double") -> None:
     """Print x as a sum of numbers of so many bits: products with small integers are exact."""
     values = []
@@ -197,6 +204,7 @@ def main() -> None:
     constant("kLn2", mp.log(2), "log 2")
     constant("kLog2e", 1 / mp.log(2), "1/log 2")
     constant("kInvSqrt2Pi", 1 / mp.sqrt(2 * mp.pi), "1/sqrt(2 pi)")
+    singles("kInvSqrt2PiFloat", 1 / mp.sqrt(2 * mp.pi), "1/sqrt(2 pi)")
     constant("kSqrt8OverPi", mp.sqrt(8 / mp.pi), "sqrt(8/pi)")
     constant("kGeluCubic", mp.mpf("0.044715"), "GELU's tanh form")
     selu_scale = mp.mpf("1.0507009873554804934193349852946")
@@ -280,6 +288,15 @@ def main() -> None:
         6,
         shift=6,  # of 2^-4 the exponent, 123, and a bit of 0
         from_zero=lambda d: -tanh_rest(d * d) * d * d if abs(d) > mp.mpf("1e-9") else -d * d / 3,
+    )
+    quarters = [mp.mpf(2) ** j * (4 + i) / 4 for j in range(4) for i in range(4)]
+    pieces(
+        "kMills",
+        "Phi(-t) exp(t^2/2)",
+        lambda t: mp.erfc(t / mp.sqrt(2)) / 2 * mp.exp(t * t / 2),
+        [u - 1 for u in [*quarters, mp.mpf(16)]],
+        6,
+        shift=12,  # of 1 the exponent, 127, and two bits of 0
     )
     two_over_pi(20, 4)
     print("\n}  // namespace mlpkern::MLPKERN_ISA")

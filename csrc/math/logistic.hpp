@@ -18,12 +18,6 @@
 
 namespace mlpkern::MLPKERN_ISA {
 
-// `scale` where the mask is set, 1 elsewhere.
-template <class T>
-MLPKERN_INLINE Vec<T> scale_where(Mask<T> mask, Vec<T> scale) {
-  return select(mask, scale, Vec<T>(T(1)));
-}
-
 template <class W>
 MLPKERN_INLINE Scaled<W> logistic(W x) {
   const auto e = decaying(-abs(x));

@@ -103,6 +103,12 @@ struct Scaled {
   Vec<typename LaneOf<W>::type> scale;
 };
 
+// `scale` where the mask is set, 1 elsewhere.
+template <class T>
+MLPKERN_INLINE Vec<T> scale_where(Mask<T> mask, Vec<T> scale) {
+  return select(mask, scale, Vec<T>(T(1)));
+}
+
 // Room that a product of small factors is given below 1; 1 where the exponent range needs none.
 template <class W>
 constexpr double kHeadroom = 1.0;
