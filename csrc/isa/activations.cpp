@@ -30,39 +30,41 @@ A made_from(const double* parameters) {
   }
 }
 
+// Whether the function of that order is evaluated in T itself.
 template <class A, class T>
-constexpr bool works_in_t() {
+constexpr bool works_in_t(int order) {
   if constexpr (requires { A::template works_in_t<T>; }) {
-    return A::template works_in_t<T>;
+    return (A::template works_in_t<T> & order) != 0;
   } else {
     return false;
   }
 }
-template <class A, class T>
+template <class A, class T, int order>
 constexpr auto access() {
-  if constexpr (works_in_t<A, T>()) {
+  if constexpr (works_in_t<A, T>(order)) {
     return Rounded<T>{};
   } else {
     return Widened<T>{};
   }
 }
 
-// The four functions of one element, as kernels.
+// The functions of one element, as kernels.
 template <class A, class T>
 struct Elementwise {
-  using Access = decltype(access<A, T>());
+  template <int order>
+  using Access = decltype(access<A, T, order>());
 
   static void value(const T* s, T* out, Index rows, Index cols, const double* parameters) {
     const A f = made_from<A>(parameters);
-    map_elements<Access>(s, out, rows * cols, [&](auto x) { return f.value(x); });
+    map_elements<Access<kValue>>(s, out, rows * cols, [&](auto x) { return f.value(x); });
   }
   static void derivative(const T* s, T* out, Index rows, Index cols, const double* parameters) {
     const A f = made_from<A>(parameters);
-    map_elements<Access>(s, out, rows * cols, [&](auto x) { return f.derivative(x); });
+    map_elements<Access<kDerivative>>(s, out, rows * cols, [&](auto x) { return f.derivative(x); });
   }
   static void second_derivative(const T* s, T* out, Index rows, Index cols, const double* parameters) {
     const A f = made_from<A>(parameters);
-    map_elements<Access>(s, out, rows * cols, [&](auto x) {
+    map_elements<Access<kSecondDerivative>>(s, out, rows * cols, [&](auto x) {
       if constexpr (requires { f.second_derivative(x); }) {
         return f.second_derivative(x);
       } else {
@@ -70,21 +72,24 @@ struct Elementwise {
       }
     });
   }
-  static void derivative_from_output(const T* a, T* out, Index rows, Index cols, const double* parameters) {
-    const A f = made_from<A>(parameters);
-    map_elements<Access>(a, out, rows * cols, [&](auto x) { return f.derivative_from_output(x); });
-  }
 
   // The Jacobian is diagonal: jvp and vjp are one product.
   static void jvp(const T* s, const T* v, T* out, Index rows, Index cols, const double* parameters) {
-    multiply_by<T>(derivative, s, v, out, rows * cols, parameters);
+    if constexpr (works_in_t<A, T>(kDerivative)) {
+      const A f = made_from<A>(parameters);
+      multiply_elements(s, v, out, rows * cols, [&](Vec<T> x) { return f.derivative(x); });
+    } else {
+      multiply_by<T>(derivative, s, v, out, rows * cols, parameters);
+    }
   }
+  // ds = da f'(s). From a = f(s), where there is such a form, which T itself is good enough for.
   static void backward(const T* s, const T* a, const T* da, T* ds, Index rows, Index cols,
                        const double* parameters) {
-    if constexpr (requires(const A f, Work<T> x) { f.derivative_from_output(x); }) {
-      multiply_by<T>(derivative_from_output, a, da, ds, rows * cols, parameters);
+    if constexpr (requires(const A f, Vec<T> x) { f.derivative_from_output(x); }) {
+      const A f = made_from<A>(parameters);
+      multiply_elements(a, da, ds, rows * cols, [&](Vec<T> x) { return f.derivative_from_output(x); });
     } else {
-      multiply_by<T>(derivative, s, da, ds, rows * cols, parameters);
+      jvp(s, da, ds, rows, cols, parameters);
     }
   }
 };

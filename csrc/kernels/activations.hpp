@@ -2,14 +2,17 @@
 // The list of elementwise activations. An activation is one struct:
 //
 //   name, parameters             as the table has them; the parameters are its members, in that order
-//   value, derivative,           templates over the number that they are computed in: Work<T>, or T's own
-//   second_derivative            Vec where works_in_t says that rounding has nothing to spoil
-//                                second_derivative is left out where it is 0 everywhere
-//   derivative_from_output       f'(s) from a = f(s), where that is right to an ulp of 1; optional
+//   value, derivative,           templates over the number that they are computed in: Work<T>, or Vec<T>
+//   second_derivative            second_derivative is left out where it is 0 everywhere
+//   works_in_t<T>                those of them that Vec<T> is good enough for, and faster; optional. Either
+//                                rounding has nothing to spoil there, or math/ has overloads for Vec<T>
+//                                that keep what it would (math/native.hpp, math/logistic.hpp)
+//   derivative_from_output       f'(s) from a = f(s), in Vec<T>, where that is right to an ulp of 1; optional
 //
 // A member returns such a number, or a Scaled one where the result may be subnormal (math/work.hpp).
-// Promise, which tests/accuracy.py measures: 1 ULP in float32, 2 ULP in float64; where a derivative
-// passes through zero, 2 units in the last place of 1 there. NaN gives NaN; at ±infinity the limit.
+// Promise, which tests/accuracy.py measures: 1 ULP in float32, 2 where a row there says so, 2 ULP in float64;
+// where a derivative passes through zero, 2 units in the last place of 1 there. NaN gives NaN; at ±infinity
+// the limit.
 #pragma once
 
 #include "kernels/activations_exponential.hpp"

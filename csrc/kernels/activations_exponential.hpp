@@ -82,23 +82,15 @@ struct CELU {
 // f(s) = s Phi(s);  f' = Phi(s) + s phi(s), f'' = (2 - s^2) phi(s);  see math/normal.hpp
 struct GELU {
   static constexpr const char* name = "GELU";
+  template <class T>
+  static constexpr int works_in_t = kHasFma ? kValue | kDerivative : 0;
   template <class W>
   MLPKERN_INLINE Scaled<W> value(W s) const {
-    const W kept = clamp(s, -kNormalEnd<W>, kNormalEnd<W>);
-    const auto e = gaussian_half(kept);
-    const Mask<double> negative = kept < W(0.0);
-    const W tail = e.x * mills_ratio(abs(kept));  // Phi(-|s|)
-    const W gate = select(negative, tail, 1.0 - tail);
-    return {with_sign(abs(select(negative, kept, s)) * gate, s), scale_where(negative, e.scale)};
+    return gelu(s);
   }
   template <class W>
   MLPKERN_INLINE Scaled<W> derivative(W s) const {
-    const W kept = clamp(s, -kNormalEnd<W>, kNormalEnd<W>);
-    const auto e = gaussian_half(kept);
-    const Mask<double> negative = kept < W(0.0);
-    const W distance = abs(kept);
-    const W tail = e.x * (mills_ratio(distance) - distance * W(kInvSqrt2Pi));
-    return {select(negative, tail, 1.0 - tail), scale_where(negative, e.scale)};
+    return gelu_derivative(s);
   }
   template <class W>
   MLPKERN_INLINE Scaled<W> second_derivative(W s) const {
@@ -134,6 +126,8 @@ struct Gaussian {
 // f = f' = f'' = exp(s)
 struct Exp {
   static constexpr const char* name = "Exp";
+  template <class T>
+  static constexpr int works_in_t = kHasFma ? kEveryOrder : 0;
   template <class W>
   MLPKERN_INLINE Scaled<W> value(W s) const {
     const auto e = exponential(s);

@@ -11,6 +11,9 @@
 
 namespace mlpkern::MLPKERN_ISA {
 
+// Which of an activation's functions a struct's works_in_t says to be evaluated in T itself.
+enum Order : int { kValue = 1, kDerivative = 2, kSecondDerivative = 4, kEveryOrder = 7 };
+
 // A constant where s is a number, NaN where s is NaN.
 template <class V>
 MLPKERN_INLINE V unless_nan(V s, V constant) {
@@ -43,7 +46,7 @@ MLPKERN_INLINE Vec<float> times(Vec<float> s, double c) {
 struct Identity {
   static constexpr const char* name = "Identity";
   template <class T>
-  static constexpr bool works_in_t = true;
+  static constexpr int works_in_t = kEveryOrder;
   template <class V>
   MLPKERN_INLINE V value(V s) const {
     return s;
@@ -58,7 +61,7 @@ struct Identity {
 struct ReLU {
   static constexpr const char* name = "ReLU";
   template <class T>
-  static constexpr bool works_in_t = times_is_exact<T>;
+  static constexpr int works_in_t = times_is_exact<T> ? kEveryOrder : 0;
   static constexpr ParameterSpec parameters[] = {{"scale", 1.0}};
   double scale;
   template <class V>
@@ -75,7 +78,7 @@ struct ReLU {
 struct LeakyReLU {
   static constexpr const char* name = "LeakyReLU";
   template <class T>
-  static constexpr bool works_in_t = times_is_exact<T>;
+  static constexpr int works_in_t = times_is_exact<T> ? kEveryOrder : 0;
   static constexpr ParameterSpec parameters[] = {{"negative_slope", 0.01}};
   double negative_slope;
   template <class V>
@@ -92,7 +95,7 @@ struct LeakyReLU {
 struct ReLU6 {
   static constexpr const char* name = "ReLU6";
   template <class T>
-  static constexpr bool works_in_t = true;
+  static constexpr int works_in_t = kEveryOrder;
   template <class V>
   MLPKERN_INLINE V value(V s) const {
     return min(V(6.0), max(V(0.0), s) + V(0.0));

@@ -11,12 +11,26 @@ namespace mlpkern::MLPKERN_ISA {
 
 // What a chunk of elements is loaded as. Rounded: in T itself, for functions that need no wider number.
 template <class T>
+MLPKERN_INLINE Vec<T> rounded(Vec<T> x) {
+  return x;
+}
+template <class T>
+MLPKERN_INLINE Vec<T> rounded(Scaled<Vec<T>> a) {
+  return a.x * a.scale;
+}
+template <class T>
 struct Rounded {
   static constexpr Index width = Vec<T>::width;
   static MLPKERN_INLINE Vec<T> load_all(const T* p) { return load(p); }
   static MLPKERN_INLINE Vec<T> load_first(const T* p, Index n) { return load(p, n); }
-  static MLPKERN_INLINE void store_all(T* p, Vec<T> x) { store(p, x); }
-  static MLPKERN_INLINE void store_first(T* p, Vec<T> x, Index n) { store(p, x, n); }
+  template <class X>
+  static MLPKERN_INLINE void store_all(T* p, X x) {
+    store(p, rounded(x));
+  }
+  template <class X>
+  static MLPKERN_INLINE void store_first(T* p, X x, Index n) {
+    store(p, rounded(x), n);
+  }
 };
 template <class T>
 struct Widened {
@@ -45,6 +59,21 @@ MLPKERN_INLINE void map_elements(const T* s, T* out, Index n, F f) {
       Access::store_all(out + i, y);
     } else {
       Access::store_first(out + i, y, n - i);
+    }
+  }
+}
+
+// out[i] = f(s[i]) v[i], f in T itself: one pass.
+template <class T, class F>
+MLPKERN_INLINE void multiply_elements(const T* s, const T* v, T* out, Index n, F f) {
+  constexpr Index width = Vec<T>::width;
+  const auto product = [&](Vec<T> x, Vec<T> y) { return rounded(f(x)) * y; };
+  for (Index i = 0; i < n; i += width) {
+    const Index left = n - i;
+    if (left >= width) {
+      store(out + i, product(load(s + i), load(v + i)));
+    } else {
+      store(out + i, product(load(s + i, left), load(v + i, left)), left);
     }
   }
 }

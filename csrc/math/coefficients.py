@@ -7,6 +7,7 @@ A polynomial interpolates its function in the Chebyshev points of the interval t
 reduction leaves, which is within a factor of about two of the best one. mpmath, 300 bits.
 """
 
+import itertools
 from collections.abc import Callable
 
 import mpmath as mp
@@ -34,6 +35,12 @@ def interpolate(f: Function, low: mp.mpf, high: mp.mpf, degree: int) -> list[mp.
     return result
 
 
+def single(x: mp.mpf) -> mp.mpf:
+    """Round to float32, for a coefficient of magnitude between 2^-60 and 2^60."""
+    unit = mp.mpf(2) ** (mp.floor(mp.log(abs(x), 2)) - 23)
+    return mp.nint(x / unit) * unit
+
+
 def twin(x: mp.mpf) -> str:
     hi = float(x)
     return f"{{{hi!r}, {float(x - mp.mpf(hi))!r}}}"
@@ -46,10 +53,13 @@ def emit(
     interval: tuple[object, object],
     degree: int,
     twins: int = 0,
+    dtype: str = "double",
 ) -> None:
     """Print the polynomial; its first `twins` coefficients as sums of two doubles."""
     low, high = (mp.mpf(x) for x in interval)
     c = interpolate(f, low, high, degree)
+    if dtype == "float":
+        c = [single(x) for x in c]
     # What the rounding of the coefficients and the interpolation leave, relative to f.
     rounded = [
         mp.mpf(float(x)) + (mp.mpf(float(x - mp.mpf(float(x)))) if i < twins else 0)
@@ -65,10 +75,15 @@ def emit(
             print(f"    {twin(x)},")
         print("};")
     tail = f"{name}Tail" if twins else name
-    print(f"constexpr double {tail}[] = {{")
+    print(f"constexpr {dtype} {tail}[] = {{")
     for x in c[twins:]:
-        print(f"    {float(x)!r},")
+        print(f"    {literal(x, dtype)},")
     print("};")
+
+
+def literal(x: mp.mpf, dtype: str) -> str:
+    """Print a number; a float has its f, and just the digits that it needs."""
+    return f"{float(x)!r}" if dtype == "double" else f"{mp.nstr(x, 9)}f"
 
 
 def series(f: Function, taylor: Function) -> Function:
@@ -80,16 +95,17 @@ def constant(name: str, x: mp.mpf, comment: str) -> None:
     print(f"constexpr Twin {name} = {twin(x)};  // {comment}")
 
 
-def parts(name: str, x: mp.mpf, bits: list[int], comment: str) -> None:
-    """Print x as a sum of doubles of so many bits: products with small integers are exact."""
+def parts(name: str, x: mp.mpf, bits: list[int], comment: str, dtype: str = "double") -> None:
+    """Print x as a sum of numbers of so many bits: products with small integers are exact."""
     values = []
     for b in bits:
         exponent = mp.floor(mp.log(abs(x), 2)) + 1
         unit = mp.mpf(2) ** (exponent - b)
-        part = float(mp.floor(x / unit) * unit if b < 53 else x)
-        values.append(part)
-        x -= mp.mpf(part)
-    print(f"// {comment}\nconstexpr double {name}[] = {{{', '.join(map(repr, values))}}};")
+        part = mp.mpf(float(mp.floor(x / unit) * unit if b < 53 else x))
+        part = single(part) if dtype == "float" else part
+        values.append(literal(part, dtype))
+        x -= part
+    print(f"// {comment}\nconstexpr {dtype} {name}[] = {{{', '.join(values)}}};")
 
 
 def two_over_pi(words: int, zeros: int) -> None:
@@ -125,6 +141,57 @@ def tanh_rest(z: mp.mpf) -> mp.mpf:
     return (s - mp.tanh(s)) / s**3
 
 
+def nearest(x: mp.mpf, dtype: str) -> mp.mpf:
+    return single(x) if dtype == "float" else mp.mpf(float(x))
+
+
+def quiet_centre(f: Function, low: mp.mpf, high: mp.mpf, dtype: str) -> mp.mpf:
+    """Return a number of 13 bits near the middle where f is as close to one of dtype as can be."""
+    middle = (low + high) / 2
+    unit = mp.mpf(2) ** (mp.floor(mp.log(middle, 2)) - 12)
+    near = [mp.nint(middle / unit) * unit + k * unit for k in range(-200, 200)]
+    near = [c for c in near if abs(c - middle) <= (high - low) / 25]
+    return min(near, key=lambda c: abs(nearest(f(c), dtype) / f(c) - 1))
+
+
+def pieces(
+    name: str,
+    comment: str,
+    f: Function,
+    edges: list[mp.mpf],
+    degree: int,
+    shift: int,
+    from_zero: Function | None = None,
+    dtype: str = "float",
+) -> None:
+    """Print the table of math/piecewise.hpp: rows c, y, coefficients; a column an interval.
+
+    The k-th interval is in column (k + shift) mod 16. `from_zero`, if given, is interpolated on
+    the first, with c = 0 and y = 0.
+    """
+    columns = [[mp.mpf(0)] * (degree + 3) for _ in range(16)]
+    worst = mp.mpf(0)
+    for k, (low, high) in enumerate(itertools.pairwise(edges)):
+        if k == 0 and from_zero is not None:
+            c, y, slope = mp.mpf(0), mp.mpf(0), from_zero
+        else:
+            c = quiet_centre(f, low, high, dtype)
+            y, exact = nearest(f(c), dtype), f(c)
+            slope = lambda d, c=c, exact=exact: (f(c + d) - exact) / d  # noqa: E731
+        r = [nearest(x, dtype) for x in interpolate(slope, low - c, high - c, degree)]
+        columns[(k + shift) % 16] = [c, y, *r]
+        for i in range(1, 100):
+            t = low + (high - low) * i / 100
+            got = y + (t - c) * mp.polyval(r[::-1], t - c) + (t if c == 0 else 0)
+            worst = max(worst, abs(got / f(t) - 1))
+    bits = f"2^{float(mp.log(worst, 2)):.1f}"
+    print(f"\n// {comment} up to {mp.nstr(edges[-1], 4)}, relative error {bits}.")
+    print(f"constexpr {dtype} {name}Pieces[][16] = {{")
+    for row in range(degree + 3):
+        print(f"    {{{', '.join(literal(column[row], dtype) for column in columns)}}},")
+    print("};")
+
+
 def main() -> None:
     half = mp.log(2) / 2 * (1 + mp.mpf(2) ** -20)
     print("// SPDX-License-Identifier: BSD-3-Clause")
@@ -146,6 +213,7 @@ def main() -> None:
     print(f"constexpr double kTwoOverPi1 = {float(2 / mp.pi)!r};  // 2/pi")
     constant("kHalfPi", mp.pi / 2, "pi/2")
     parts("kLn2Parts", mp.log(2), [40, 53], "log 2; the first times an integer up to 2^13 is exact")
+    parts("kLn2PartsFloat", mp.log(2), [16, 53], "the same; up to 2^8", "float")
     parts(
         "kHalfPiParts",
         mp.pi / 2,
@@ -159,6 +227,13 @@ def main() -> None:
     )
     emit("kExpWide", "(exp(r) - 1 - r)/r^2", expm1, (-half, half), 6)
     emit("kExp", "(exp(r) - 1 - r)/r^2", expm1, (-half, half), 13, twins=3)
+
+    cubic = series(
+        lambda r: (mp.expm1(r) - r - r * r / 2) / r**3,
+        lambda r: mp.fsum(r**n / mp.factorial(n + 3) for n in range(6)),
+    )
+    emit("kExpFloat", "(exp(r) - 1 - r - r^2/2)/r^3", cubic, (-half, half), 4, dtype="float")
+    emit("kExpDouble", "(exp(r) - 1 - r - r^2/2)/r^3", cubic, (-half, half), 9)
 
     bound = (mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)
     atanh = series(lambda z: (mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, atanh_series)
@@ -198,6 +273,37 @@ def main() -> None:
         (-1, (40 - pole) / (40 + pole)),
         26,
         twins=9,
+    )
+    octaves = [mp.mpf(2) ** j * part for j in range(-4, 4) for part in (1, mp.mpf("1.5"))]
+    end = mp.mpf(single(mp.mpf("9.3")))
+    print(f"constexpr float kTanhEnd = {literal(end, 'float')};  // tanh rounds to 1 from there on")
+    pieces(
+        "kTanh",
+        "tanh",
+        mp.tanh,
+        [mp.mpf(0), *octaves[1:15], end],
+        6,
+        shift=6,  # of 2^-4 the exponent, 123, and a bit of 0
+        from_zero=lambda d: -tanh_rest(d * d) * d * d if abs(d) > mp.mpf("1e-9") else -d * d / 3,
+    )
+    mills_ratio: Function = lambda t: mp.erfc(t / mp.sqrt(2)) / 2 * mp.exp(t * t / 2)  # noqa: E731
+    quarters = [mp.mpf(2) ** j * (4 + i) / 4 for j in range(4) for i in range(4)]
+    pieces(
+        "kMillsFloat",
+        "Phi(-t) exp(t^2/2)",
+        mills_ratio,
+        [u - 1 for u in [*quarters, mp.mpf(16)]],
+        6,
+        shift=12,  # of 1 the exponent, 127, and two bits of 0
+    )
+    pieces(
+        "kMillsDouble",
+        "Phi(-t) exp(t^2/2)",
+        mills_ratio,
+        [2 * u - 3 for u in quarters[2:]] + [mp.mpf(u - 3) for u in (32, 40, 48)],
+        14,
+        shift=2,  # of 3 the exponent, 1024, and its first bits, 10
+        dtype="double",
     )
     two_over_pi(20, 4)
     print("\n}  // namespace mlpkern::MLPKERN_ISA")

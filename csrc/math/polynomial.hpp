@@ -7,14 +7,14 @@
 namespace mlpkern::MLPKERN_ISA {
 
 // Even and odd powers in two chains, which run side by side.
-template <int N>
-MLPKERN_INLINE Vec<double> polynomial(Vec<double> x, const double (&c)[N]) {
+template <class T, int N>
+MLPKERN_INLINE Vec<T> polynomial(Vec<T> x, const T (&c)[N]) {
   static_assert(N >= 3);
-  const Vec<double> square = x * x;
-  Vec<double> last(c[N - 1]), before(c[N - 2]);  // of the parity of N - 1, and of N - 2
+  const Vec<T> square = x * x;
+  Vec<T> last(c[N - 1]), before(c[N - 2]);  // of the parity of N - 1, and of N - 2
 #pragma GCC unroll 32
   for (int i = N - 3; i >= 0; --i) {
-    const Vec<double> next = fma(last, square, Vec<double>(c[i]));
+    const Vec<T> next = fma(last, square, Vec<T>(c[i]));
     last = before;
     before = next;
   }

@@ -90,10 +90,24 @@ MLPKERN_INLINE Twofold clamp(Twofold x, double low, double high) {
 // normal range until the result is stored, so that it is rounded once. Where |x scale| > 2^-900, and
 // for Wide always, scale is 1.
 template <class W>
+struct LaneOf {
+  using type = double;
+};
+template <class T>
+struct LaneOf<Vec<T>> {
+  using type = T;
+};
+template <class W>
 struct Scaled {
   W x;
-  Vec<double> scale;
+  Vec<typename LaneOf<W>::type> scale;
 };
+
+// `scale` where the mask is set, 1 elsewhere.
+template <class T>
+MLPKERN_INLINE Vec<T> scale_where(Mask<T> mask, Vec<T> scale) {
+  return select(mask, scale, Vec<T>(T(1)));
+}
 
 // Room that a product of small factors is given below 1; 1 where the exponent range needs none.
 template <class W>

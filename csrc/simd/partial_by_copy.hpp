@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Partial access for machines without masked loads and stores, lane by lane, and the conversions that
-// the compilers' extensions express: the contract stands in vec.hpp.
+// What the compilers' extensions express, for machines without an instruction of its own: partial access lane
+// by lane, conversions, the larger and the smaller. The contract stands in vec.hpp.
 #pragma once
 
 namespace mlpkern::MLPKERN_ISA {
+
+template <class Native>
+MLPKERN_INLINE Native larger(Native a, Native b) {
+  return a > b ? a : b;
+}
+template <class Native>
+MLPKERN_INLINE Native smaller(Native a, Native b) {
+  return a < b ? a : b;
+}
 
 template <class T>
 MLPKERN_INLINE typename NativeOf<T, kVectorBytes>::type load_partial(const T* p, Index n) {

@@ -7,6 +7,8 @@
 //   kVectorBytes                 the register's width in bytes
 //   kHasFma                      false only for the portable baseline
 //   fma(a, b, c)                 a b + c, rounded once; the baseline rounds twice
+//   larger, smaller              a > b ? a : b and a < b ? a : b: b where either is NaN
+//   lookup_native(table, index)  table[index mod 16] in each lane, of 16 floats or doubles
 //   load_partial(p, n)           lanes 0..n-1 from memory, the others 0; reads nothing past p + n
 //   store_partial(p, v, n)       lanes 0..n-1 to memory; writes nothing past p + n;   0 <= n <= width
 //   HalfFloats, widen, narrow    as many floats as a register holds doubles; both ways between the two
@@ -116,6 +118,12 @@ MLPKERN_INLINE Vec<T> select(Mask<T> mask, Vec<T> if_true, Vec<T> if_false) {
   return mask.m ? if_true.v : if_false.v;
 }
 
+// table[index mod 16] in each lane.
+template <class T>
+MLPKERN_INLINE Vec<T> lookup(const T (&table)[16], typename Vec<T>::Bits index) {
+  return lookup_native(table, index);
+}
+
 template <class T>
 MLPKERN_INLINE bool any(Mask<T> mask) {
   typename IntegerOf<T>::Signed all = 0;
@@ -146,11 +154,11 @@ MLPKERN_INLINE Vec<T> copysign(Vec<T> magnitude, Vec<T> sign) {
 // The larger and the smaller; b where either is NaN. Write the value that may be NaN second.
 template <class T>
 MLPKERN_INLINE Vec<T> max(Vec<T> a, Vec<T> b) {
-  return select(a > b, a, b);
+  return larger(a.v, b.v);
 }
 template <class T>
 MLPKERN_INLINE Vec<T> min(Vec<T> a, Vec<T> b) {
-  return select(a < b, a, b);
+  return smaller(a.v, b.v);
 }
 
 // Correctly rounded, as IEEE 754 asks of every machine.
