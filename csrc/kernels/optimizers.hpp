@@ -17,30 +17,43 @@
 
 namespace mlpkern::MLPKERN_ISA {
 
-// 1 - base^n by repeated squaring in double-double (Dekker's products, which need no fma), rounded once:
-// the error of squaring doubles each time, and in double alone it would reach 1e-13 of Adam's bias
-// correction. No libm: every machine has the same bits.  n >= 0.
+// A double in two parts, high + low.
+struct Parts {
+  double high, low;
+};
+
+// a b - p, for p next to a b: exact, with an fma, or else from halves (Dekker).
+inline double product_error(double a, double b, double p) {
+  if constexpr (kHasFma) {
+    return __builtin_fma(a, b, -p);
+  } else {
+    const auto split = [](double x) {
+      const double c = 134217729.0 * x;  // 2^27 + 1
+      const double high = c - (c - x);
+      return Parts{high, x - high};
+    };
+    const Parts x = split(a), y = split(b);
+    return ((x.high * y.high - p) + x.high * y.low + x.low * y.high) + x.low * y.low;
+  }
+}
+
+// 1 - base^n by repeated squaring in double-double, rounded once: the error of squaring doubles each time,
+// and in double alone it would reach 1e-13 of Adam's bias correction. No libm: every machine has the same
+// bits.  0 <= base < 1, n >= 0.
 inline double one_minus_power(double base, std::int64_t n) {
-  struct Parts {
-    double high, low;
-  };
-  const auto split = [](double a) {
-    const double c = 134217729.0 * a;  // 2^27 + 1
-    const double high = c - (c - a);
-    return Parts{high, a - high};
-  };
-  const auto product = [split](Parts a, Parts b) {
-    const Parts x = split(a.high), y = split(b.high);
+  constexpr double kNothing = 0x1p-60;  // beside 1
+  const auto product = [](Parts a, Parts b) {
     const double p = a.high * b.high;
-    const double error = ((x.high * y.high - p) + x.high * y.low + x.low * y.high) + x.low * y.low;
-    const double low = error + (a.high * b.low + a.low * b.high);
+    const double low = product_error(a.high, b.high, p) + (a.high * b.low + a.low * b.high);
     const double high = p + low;
     return Parts{high, low - (high - p)};
   };
   Parts result = {1.0, 0.0}, square = {base, 0.0};
-  for (; n > 0; n >>= 1) {
+  while (n > 0) {
+    if (square.high < kNothing) return 1.0;  // a factor of what would come
     if (n & 1) result = product(result, square);
-    square = product(square, square);
+    n >>= 1;
+    if (n > 0) square = product(square, square);
   }
   return (1.0 - result.high) - result.low;
 }
