@@ -74,9 +74,10 @@ class Loss:
             If shapes or dtypes do not fit, labels are out of range, weights are negative, or the
             mean of nothing is asked for.
         """
-        pair = pairs.find(self, y_pred)
-        if pair is not None:
-            return pair.loss.value(pair.s, y, sample_weight)
+        if pairs.is_output(id(y_pred)):
+            pair = pairs.find(self, y_pred)
+            if pair is not None:
+                return pair.loss.value(pair.s, y, sample_weight)
         return self._core.value(y_pred, y, sample_weight)
 
     def gradient(
@@ -84,10 +85,11 @@ class Loss:
     ) -> NDArray[Any]:
         """``dC/dy_pred`` of the cost that calling the loss reports, of the shape of y_pred."""
         dy = self._core.gradient(y_pred, y, sample_weight)
-        pair = pairs.find(self, y_pred)
-        if pair is not None and isinstance(y_pred, np.ndarray):
-            ds = pair.loss.gradient(pair.s, y, sample_weight)
-            pairs.remember_gradient(pair, y_pred, dy, ds)
+        if pairs.is_output(id(y_pred)):
+            pair = pairs.find(self, y_pred)
+            if pair is not None and isinstance(y_pred, np.ndarray):
+                ds = pair.loss.gradient(pair.s, y, sample_weight)
+                pairs.remember_gradient(pair, y_pred, dy, ds)
         return dy
 
     def per_sample(self, y_pred: ArrayLike, y: ArrayLike) -> NDArray[Any]:
