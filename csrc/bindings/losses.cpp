@@ -168,18 +168,23 @@ void LossObject::evaluate(const LossArguments<T>& arguments, const double* facto
   });
 }
 
+template <class T>
+double LossObject::reduce(const LossArguments<T>& arguments, T* gradient) const {
+  return compute(multiply_adds(arguments), [&] {
+    PerSample cost(arguments.n), factor(arguments.n);
+    sample_factors(loss_.reduction, arguments.weight.data, arguments.n, factor.data());
+    evaluate<T>(arguments, factor.data(), cost.data(), gradient);
+    return reduced_cost(cost.data(), factor.data(), arguments.n);
+  });
+}
+
 double LossObject::value(const py::object& y_pred_, const py::object& y, const py::object& weight) const {
   const Argument y_pred = predictions(shown_name_, y_pred_);
   return for_dtype(common_dtype(shown_name_, {&y_pred}), [&](auto zero) {
     using T = decltype(zero);
     const auto arguments = read<T>(y_pred, y, weight);
     check_mean(shown_name_, arguments);
-    return compute(multiply_adds(arguments), [&] {
-      PerSample cost(arguments.n), factor(arguments.n);
-      evaluate<T>(arguments, nullptr, cost.data(), nullptr);
-      sample_factors(loss_.reduction, arguments.weight.data, arguments.n, factor.data());
-      return reduced_cost(cost.data(), factor.data(), arguments.n);
-    });
+    return reduce<T>(arguments, nullptr);
   });
 }
 
@@ -198,6 +203,19 @@ py::array LossObject::gradient(const py::object& y_pred_, const py::object& y,
       evaluate<T>(arguments, factor.data(), nullptr, data);
     });
     return gradient;
+  });
+}
+
+py::tuple LossObject::value_and_gradient(const py::object& y_pred_, const py::object& y,
+                                         const py::object& weight) const {
+  const Argument y_pred = predictions(shown_name_, y_pred_);
+  return for_dtype(common_dtype(shown_name_, {&y_pred}), [&](auto zero) -> py::tuple {
+    using T = decltype(zero);
+    const auto arguments = read<T>(y_pred, y, weight);
+    check_mean(shown_name_, arguments);
+    const auto gradient = new_array<T>(shape_of(y_pred.array));
+    const double cost = reduce<T>(arguments, writable<T>(gradient));
+    return py::make_tuple(cost, gradient);
   });
 }
 
@@ -234,6 +252,8 @@ void bind_losses(py::module_& m) {
            py::arg("shown_name"), py::arg("name"), py::arg("parameters"), py::arg("reduction"))
       .def("value", &LossObject::value, py::arg("y_pred"), py::arg("y"), py::arg("sample_weight"))
       .def("gradient", &LossObject::gradient, py::arg("y_pred"), py::arg("y"), py::arg("sample_weight"))
+      .def("value_and_gradient", &LossObject::value_and_gradient, py::arg("y_pred"), py::arg("y"),
+           py::arg("sample_weight"))
       .def("per_sample", &LossObject::per_sample, py::arg("y_pred"), py::arg("y"));
 }
 

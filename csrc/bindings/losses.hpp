@@ -26,6 +26,7 @@ class LossObject {
 
   double value(const py::object& y_pred, const py::object& y, const py::object& weight) const;
   py::array gradient(const py::object& y_pred, const py::object& y, const py::object& weight) const;
+  py::tuple value_and_gradient(const py::object& y_pred, const py::object& y, const py::object& weight) const;
   py::array per_sample(const py::object& y_pred, const py::object& y) const;
 
   const Loss& loss() const { return loss_; }
@@ -44,6 +45,9 @@ class LossObject {
   LossArguments<T> read(const Argument& y_pred, const py::object& y, const py::object& weight) const;
   template <class T>
   void evaluate(const LossArguments<T>& arguments, const double* factor, double* cost, T* gradient) const;
+  // The cost, and into `gradient`, unless it is null, its gradient.
+  template <class T>
+  double reduce(const LossArguments<T>& arguments, T* gradient) const;
 
   std::string shown_name_;
   Loss loss_;

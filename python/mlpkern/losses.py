@@ -92,6 +92,14 @@ class Loss:
                 pairs.remember_gradient(pair, y_pred, dy, ds)
         return dy
 
+    def value_and_gradient(
+        self, y_pred: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, NDArray[Any]]:
+        """The cost and its gradient in one pass: the same bits as the two by themselves."""
+        if pairs.is_output(id(y_pred)):
+            return self(y_pred, y, sample_weight), self.gradient(y_pred, y, sample_weight)
+        return self._core.value_and_gradient(y_pred, y, sample_weight)
+
     def per_sample(self, y_pred: ArrayLike, y: ArrayLike) -> NDArray[Any]:
         """The samples' costs, shape (n,), in the dtype of y_pred."""
         return self._core.per_sample(y_pred, y)
