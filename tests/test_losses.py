@@ -3,7 +3,7 @@
 Error model. A kernel computes the terms of a cost and of a gradient in wider numbers: double for
 float32, with exp and log right to about 2^-36 (csrc/math/exp.hpp), pairs of doubles for float64,
 right to about 2^-65. A few such roundings make W below. Costs are added up in double in 8 lanes,
-at most K/8 + 3 additions behind each other (csrc/kernels/reductions.hpp), then rounded once to the
+at most K/8 + 3 additions behind each other (csrc/kernels/row_sums.hpp), then rounded once to the
 dtype. A gradient is multiplied by the sample's factor, two roundings of a double, and rounded once.
 """
 

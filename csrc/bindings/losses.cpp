@@ -172,54 +172,52 @@ void LossObject::evaluate(const LossArguments<T>& arguments, const double* facto
 }
 
 template <class T>
-double LossObject::reduce(const LossArguments<T>& arguments, T* gradient) const {
+double LossObject::reduce(const LossArguments<T>& arguments, bool with_cost, T* gradient) const {
   return compute(kOfFew * elements(arguments), [&] {
-    PerSample cost(arguments.n), factor(arguments.n);
-    sample_factors(loss_.reduction, arguments.weight.data, arguments.n, factor.data());
-    evaluate<T>(arguments, factor.data(), cost.data(), gradient);
-    return reduced_cost(cost.data(), factor.data(), arguments.n);
+    const Index n = arguments.n;
+    PerSample cost(with_cost ? n : 0), factor(n);
+    sample_factors(loss_.reduction, arguments.weight.data, n, factor.data());
+    evaluate<T>(arguments, factor.data(), with_cost ? cost.data() : nullptr, gradient);
+    return with_cost ? reduced_cost(cost.data(), factor.data(), n) : 0.0;
   });
 }
 
-double LossObject::value(const py::object& y_pred_, const py::object& y, const py::object& weight) const {
+// f(arguments, y_pred's shape) with arguments of a cost that exists, in y_pred's dtype.
+template <class F>
+auto LossObject::with_arguments(const py::object& y_pred_, const py::object& y, const py::object& weight,
+                                const F& f) const {
   const Argument y_pred = predictions(shown_name_, y_pred_);
   return for_dtype(common_dtype(shown_name_, {&y_pred}), [&](auto zero) {
-    using T = decltype(zero);
-    const auto arguments = read<T>(y_pred, y, weight);
+    const auto arguments = read<decltype(zero)>(y_pred, y, weight);
     check_mean(shown_name_, arguments);
-    return reduce<T>(arguments, nullptr);
+    return f(arguments, shape_of(y_pred.array));
   });
 }
 
-py::array LossObject::gradient(const py::object& y_pred_, const py::object& y,
+double LossObject::value(const py::object& y_pred, const py::object& y, const py::object& weight) const {
+  return with_arguments(y_pred, y, weight, [&]<class T>(const LossArguments<T>& arguments, const Shape&) {
+    return reduce<T>(arguments, true, nullptr);
+  });
+}
+
+py::array LossObject::gradient(const py::object& y_pred, const py::object& y,
                                const py::object& weight) const {
-  const Argument y_pred = predictions(shown_name_, y_pred_);
-  return for_dtype(common_dtype(shown_name_, {&y_pred}), [&](auto zero) -> py::array {
-    using T = decltype(zero);
-    const auto arguments = read<T>(y_pred, y, weight);
-    check_mean(shown_name_, arguments);
-    const auto gradient = new_array<T>(shape_of(y_pred.array));
-    T* data = writable<T>(gradient);
-    compute(kOfFew * elements(arguments), [&] {
-      PerSample factor(arguments.n);
-      sample_factors(loss_.reduction, arguments.weight.data, arguments.n, factor.data());
-      evaluate<T>(arguments, factor.data(), nullptr, data);
-    });
+  const auto work = [&]<class T>(const LossArguments<T>& arguments, const Shape& shape) -> py::array {
+    const auto gradient = new_array<T>(shape);
+    reduce<T>(arguments, false, writable<T>(gradient));
     return gradient;
-  });
+  };
+  return with_arguments(y_pred, y, weight, work);
 }
 
-py::tuple LossObject::value_and_gradient(const py::object& y_pred_, const py::object& y,
+py::tuple LossObject::value_and_gradient(const py::object& y_pred, const py::object& y,
                                          const py::object& weight) const {
-  const Argument y_pred = predictions(shown_name_, y_pred_);
-  return for_dtype(common_dtype(shown_name_, {&y_pred}), [&](auto zero) -> py::tuple {
-    using T = decltype(zero);
-    const auto arguments = read<T>(y_pred, y, weight);
-    check_mean(shown_name_, arguments);
-    const auto gradient = new_array<T>(shape_of(y_pred.array));
-    const double cost = reduce<T>(arguments, writable<T>(gradient));
+  const auto work = [&]<class T>(const LossArguments<T>& arguments, const Shape& shape) -> py::tuple {
+    const auto gradient = new_array<T>(shape);
+    const double cost = reduce<T>(arguments, true, writable<T>(gradient));
     return py::make_tuple(cost, gradient);
-  });
+  };
+  return with_arguments(y_pred, y, weight, work);
 }
 
 py::array LossObject::per_sample(const py::object& y_pred_, const py::object& y) const {

@@ -8,7 +8,7 @@
 #include <cstdint>
 
 #include "dispatch/table.hpp"
-#include "kernels/reductions.hpp"
+#include "kernels/row_sums.hpp"
 #include "math/exp.hpp"
 #include "math/log.hpp"
 #include "math/log1p.hpp"
