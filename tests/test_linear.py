@@ -114,6 +114,18 @@ def test_no_rows_and_no_columns(isa: str, dtype: type) -> None:
     assert mk.linear(np.ones((0, 5, 3), dtype), np.ones((3, 4), dtype)).shape == (0, 5, 4)
 
 
+def test_bias_gradients_add_up_the_rows_in_order(isa: str, dtype: type) -> None:
+    """One chain a column, 0 + ds[0] + ds[1] + …, for one to six registers of columns, all kinds."""
+    for L in [*range(1, 35), 47, 48, 49, 63, 64, 65, 70, 81, 96, 127, 130, 300]:
+        for n in (1, 2, 7, 8, 9, 21):
+            ds = np.random.default_rng([L, n]).normal(size=(n, L)).astype(dtype)
+            db = mk.linear_backward(ds, np.ones((n, 2), dtype), np.ones((2, L), dtype))[2]
+            expected = np.zeros(L, dtype)
+            for row in ds:
+                expected += row
+            compare.assert_same_bits(db, expected)
+
+
 @pytest.mark.parametrize("leading", [(), (1,), (4,), (2, 3), (1, 2, 1, 3)], ids=str)
 def test_leading_dimensions(
     isa: str, dtype: type, leading: tuple[int, ...], rng: np.random.Generator

@@ -3,7 +3,7 @@
 Error model. A kernel computes the terms of a cost and of a gradient in wider numbers: double for
 float32, with exp and log right to about 2^-36 (csrc/math/exp.hpp), pairs of doubles for float64,
 right to about 2^-65. A few such roundings make W below. Costs are added up in double in 8 lanes,
-at most K/8 + 3 additions behind each other (csrc/kernels/reductions.hpp), then rounded once to the
+at most K/8 + 3 additions behind each other (csrc/kernels/row_sums.hpp), then rounded once to the
 dtype. A gradient is multiplied by the sample's factor, two roundings of a double, and rounded once.
 """
 
@@ -240,6 +240,31 @@ def test_gradient_against_differences(case: Case, rng: np.random.Generator) -> N
         numeric[:, k] = difference / (2 * h)
     gradient = case.kernel("sum").gradient(p.astype(np.float64), y.astype(np.float64))
     compare.assert_within(gradient, numeric, 1e-8 * (1 + np.abs(numeric)))
+
+
+@all_cases
+def test_value_and_gradient_are_the_two_by_themselves(
+    isa: str, dtype: type, case: Case, rng: np.random.Generator
+) -> None:
+    """To the bit, weighted or not, and in the stable form for a network's output."""
+    for n, K in [(1, 1), (7, 5), (130, 10), (3, 700)]:
+        p, y = (v.astype(dtype) for v in case.data(rng, n, K))
+        for weight in (None, rng.random(n)):
+            loss = case.kernel()
+            value, gradient = loss.value_and_gradient(p, y, weight)
+            assert value == loss(p, y, weight)
+            compare.assert_same_bits(gradient, loss.gradient(p, y, weight))
+    last = "softargmax" if case.name == "CrossEntropy" else "sigmoid"
+    net = mk.MLP([3, 4], output=last, dtype=dtype, seed=1)
+    y_pred, y = net(rng.normal(size=(6, 3)).astype(dtype)), shares(rng, 6, 4).astype(dtype)
+    value, gradient = case.kernel().value_and_gradient(y_pred, y)
+    net.zero_grad()
+    net.backward(gradient)
+    both = net.gradients.copy()
+    net.zero_grad()
+    net.backward(case.kernel().gradient(y_pred, y))
+    assert value == case.kernel()(y_pred, y)
+    compare.assert_same_bits(both, net.gradients)
 
 
 # --- weights

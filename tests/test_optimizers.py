@@ -226,6 +226,21 @@ def test_every_number_of_parameters(isa: str, dtype: type, size: int) -> None:
         compare.assert_same_bits(results[1], results[0])
 
 
+@pytest.mark.parametrize("betas", [(0.9, 0.999), (0.0, 0.5), (1 - 2.0**-20, 1 - 2.0**-30)], ids=str)
+def test_bias_corrections_of_late_steps(
+    isa: str, dtype: type, betas: tuple[float, float], rng: np.random.Generator
+) -> None:
+    """1 - beta^t, of which beta^t is a half, an ulp of 1, less than that, nothing."""
+    case = Case("Adam", {"betas": betas})
+    for steps in (0, 1, 2, 9, 370, 999, 40_000, 2**20, 10**9, 2**62):
+        net = network(dtype)
+        net.parameters[...] = rng.normal(size=P)
+        opt = case.kernel(net)
+        opt._core.steps = steps
+        assert_step(case, opt, gradients(rng, dtype, 1)[0])
+        assert opt.steps == steps + 1
+
+
 # --- hyperparameters
 CHANGES = [
     (Case("SGD", {"momentum": 0.9}), {"lr": 0.01, "weight_decay": 0.2, "dampening": 0.1}),

@@ -26,6 +26,7 @@ class LossObject {
 
   double value(const py::object& y_pred, const py::object& y, const py::object& weight) const;
   py::array gradient(const py::object& y_pred, const py::object& y, const py::object& weight) const;
+  py::tuple value_and_gradient(const py::object& y_pred, const py::object& y, const py::object& weight) const;
   py::array per_sample(const py::object& y_pred, const py::object& y) const;
 
   const Loss& loss() const { return loss_; }
@@ -42,8 +43,14 @@ class LossObject {
  private:
   template <class T>
   LossArguments<T> read(const Argument& y_pred, const py::object& y, const py::object& weight) const;
+  template <class F>
+  auto with_arguments(const py::object& y_pred, const py::object& y, const py::object& weight,
+                      const F& f) const;
   template <class T>
   void evaluate(const LossArguments<T>& arguments, const double* factor, double* cost, T* gradient) const;
+  // The cost, unless it is not asked for, and into `gradient`, unless it is null, its gradient.
+  template <class T>
+  double reduce(const LossArguments<T>& arguments, bool with_cost, T* gradient) const;
 
   std::string shown_name_;
   Loss loss_;

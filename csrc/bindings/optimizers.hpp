@@ -29,7 +29,9 @@ class OptimizerObject {
   void update() {
     get<T>().update(static_cast<T*>(w_.mutable_data()), static_cast<const T*>(g_.data()), w_.size());
   }
-  double multiply_adds() const { return 4.0 * static_cast<double>(w_.size()); }  // of an update, about
+  double multiply_adds() const {  // of an update, about
+    return w_.itemsize() == 4 ? float_->multiply_adds(w_.size()) : double_->multiply_adds(w_.size());
+  }
 
   void set_parameters(const std::vector<double>& parameters) {
     (w_.itemsize() == 4 ? float_->parameters : double_->parameters) = fixed(parameters);

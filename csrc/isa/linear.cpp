@@ -16,9 +16,45 @@ void add(const T* x, T* sum, Index n) {
   if (i < n) store(sum + i, load(sum + i, n - i) + load(x + i, n - i), n - i);
 }
 
+// The columns of V registers, of the last of which `lanes...` are in use: sums stay in registers over the
+// rows. One chain a column in the order of the rows, so a row takes no less than the latency of an addition.
+template <Index V, class T, class... Lanes>
+MLPKERN_INLINE void add_columns(Matrix<const T> m, T* sums, Lanes... lanes) {
+  constexpr Index width = Vec<T>::width, last = (V - 1) * width;
+  Vec<T> sum[V];
+  for (Index v = 0; v < V - 1; ++v) sum[v] = load(sums + v * width);
+  sum[V - 1] = load(sums + last, lanes...);
+  const T* row = m.data;
+  for (Index i = 0; i < m.rows; ++i, row += m.row_stride) {
+    for (Index v = 0; v < V - 1; ++v) sum[v] = sum[v] + load(row + v * width);
+    sum[V - 1] = sum[V - 1] + load(row + last, lanes...);
+  }
+  for (Index v = 0; v < V - 1; ++v) store(sums + v * width, sum[v]);
+  store(sums + last, sum[V - 1], lanes...);
+}
+
+// The last columns, fewer than four registers of them.
+template <Index V, class T>
+void add_last_columns(Matrix<const T> m, T* sums) {
+  constexpr Index width = Vec<T>::width;
+  if (m.cols == V * width) return add_columns<V>(m, sums);
+  if (m.cols > (V - 1) * width) return add_columns<V>(m, sums, m.cols - (V - 1) * width);
+  if constexpr (V > 1) add_last_columns<V - 1>(m, sums);
+}
+
+// Four registers of columns hide the latency. Where there are more, the rows are taken eight at a time, as
+// so many streams from memory, and the sums come from L1 for each eight: with 64 rows at a time, 4096 x 512
+// floats took 1.4 times as long.
 template <class T>
 void add_column_sums(Matrix<const T> m, T* sums) {
-  for (Index i = 0; i < m.rows; ++i) add(m.data + i * m.row_stride, sums, m.cols);
+  constexpr Index kColumns = 4 * Vec<T>::width;
+  const Index step = m.cols <= kColumns ? m.rows : 8;
+  for (Index row = 0; row < m.rows; row += step) {
+    const Matrix<const T> rows = rows_of(m, row, step < m.rows - row ? step : m.rows - row);
+    Index j = 0;
+    for (; j + kColumns <= m.cols; j += kColumns) add_columns<4>(cols_of(rows, j, kColumns), sums + j);
+    if (j < m.cols) add_last_columns<4>(cols_of(rows, j, m.cols - j), sums + j);
+  }
 }
 
 // to[j * to_stride + i] = m(i, j).

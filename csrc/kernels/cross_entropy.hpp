@@ -66,61 +66,86 @@ class CrossEntropyWithLogits {
  private:
   using W = Work<T>;
 
-  CrossEntropyWithLogits(const double* h, Index cols) : target_(h[0], cols), beta_(h[1]), cols_(cols) {}
+  CrossEntropyWithLogits(const double* h, Index cols)
+      : target_(h[0], cols), beta_(h[1]), cols_(cols), smoothed_(h[0] != 0) {}
 
   // The same for rows that are walked together, at most rows_together(cols) of them.
   void operator()(const T* p, const T* y, const std::int64_t* labels, Index rows, const double* factor,
                   double* cost, T* gradient) {
     RowSums rests(cols_, rest_), sums_of_y(cols_, total_), misfits(cols_, misfit_);
+    const bool one_term = y == nullptr && !smoothed_;  // a row: t is 1 at the label, 0 elsewhere
     find_largest(p, rows);
+    if (one_term) label_terms(p, labels, rows);
     for_each_piece(rows, cols_, [&](Piece piece) {
       exponentials(p, piece);
-      at_top(piece, [this](Index i, Index) { e_[i] = e_[i] - 1; });  // 0, or the NaN of inf - inf
+      for_each_place(top_, piece, cols_,
+                     [this](Index i, Index) { e_[i] = e_[i] - 1; });  // 0, or the NaN of inf - inf
       rests.add(e_, piece);
+      if (one_term) return;
       targets(p, y, labels, piece);
       sums_of_y.add(y_, piece);
       misfits.add(terms_, piece);
     });
     finish_rows(rows, cost);
     if (gradient == nullptr) return;
+    ByElement factors(factor, rows, cols_);
     for_each_piece(rows, cols_, [&](Piece piece) {
       if (cols_ > kPiece) {  // e and t hold the row's last piece
         exponentials(p, piece);
-        targets(p, y, labels, piece);
+        if (!one_term) targets(p, y, labels, piece);
       }
-      gradients(factor, piece, gradient);
+      if (one_term) one_hot(labels, piece, cols_, t_);
+      gradients(factors.of(piece), piece, gradient);
     });
   }
 
   SmoothedTarget<T> target_;
   W beta_;
   Index cols_;
+  bool smoothed_;
   // By row.
   Index top_[kPiece];
-  T largest_[kPiece];
+  T largest_[kPiece], at_label_[kPiece];
   double rest_[kPiece], total_[kPiece], misfit_[kPiece], scale_[kPiece];
   // By element of a piece.
-  double e_[kPiece], y_[kPiece], t_[kPiece], terms_[kPiece], factors_[kPiece];
-  T one_hot_[kPiece], shift_[kPiece];
+  double e_[kPiece], y_[kPiece], t_[kPiece], terms_[kSpread<double>];
+  T one_hot_[kPiece], shift_[kSpread<T>];
 
-  template <class Visit>
-  void at_top(Piece piece, Visit visit) {
-    for_each_row(piece, cols_, [=, this](Index row, Index col, Index i, Index count) {
-      const Index k = top_[row] - col;
-      if (0 <= k && k < count) visit(i + k, row);
-    });
-  }
-
+  // Without a branch: which entry is the largest is nothing that a processor could foresee. Rows of a
+  // register or more in two steps, the number and then its place.
   void find_largest(const T* p, Index rows) {
     for (Index row = 0; row < rows; ++row, p += cols_) {
       Index top = 0;
-      T largest = p[0];
-      for (Index k = 1; k < cols_; ++k) {
-        if (p[k] > largest) largest = p[top = k];
+      T largest = -static_cast<T>(__builtin_inf());
+      if (cols_ >= Vec<T>::width) {
+        largest = largest_of(p);
+        while (top < cols_ && !(p[top] == largest)) ++top;
+        if (top == cols_) top = 0;  // nothing but NaN
+      } else {
+#pragma GCC unroll 4
+        for (Index k = 0; k < cols_; ++k) {
+          const bool larger = p[k] > largest;
+          top = larger ? k : top;
+          largest = larger ? p[k] : largest;
+        }
       }
       top_[row] = top;
       largest_[row] = largest;
     }
+  }
+
+  // NaN apart. The last register may overlap the one before.
+  T largest_of(const T* p) const {
+    constexpr Index width = Vec<T>::width;
+    Vec<T> most(-static_cast<T>(__builtin_inf()));
+    for (Index k = 0; k + width <= cols_; k += width) most = max(load(p + k), most);
+    most = max(load(p + cols_ - width), most);
+    T lanes[width];
+    store(lanes, most);
+    for (Index half = width / 2; half > 0; half /= 2) {
+      for (Index j = 0; j < half; ++j) lanes[j] = lanes[j] > lanes[j + half] ? lanes[j] : lanes[j + half];
+    }
+    return lanes[0];
   }
 
   // e = exp(z - z_top)
@@ -128,7 +153,17 @@ class CrossEntropyWithLogits {
     spread(largest_, piece, cols_, shift_);
     for_each_vector(piece.n, [this, p = p + piece.first](Index i, auto... lanes) {
       const W z = beta_ * (load_work(p + i, lanes...) - load_work(shift_ + i, lanes...));
-      store(e_ + i, to_double(full_exp(z)), lanes...);
+      store(e_ + i, to_double(full_decay(z)), lanes...);
+    });
+  }
+
+  // The one term of rows with labels, z_top - z_label, and their total, 1.
+  void label_terms(const T* p, const std::int64_t* labels, Index rows) {
+    for (Index row = 0; row < rows; ++row) at_label_[row] = p[row * cols_ + static_cast<Index>(labels[row])];
+    for_each_vector(rows, [this](Index i, auto... lanes) {
+      const W z = beta_ * (load_work(largest_ + i, lanes...) - load_work(at_label_ + i, lanes...));
+      store(misfit_ + i, to_double(z), lanes...);
+      store(total_ + i, Vec<double>(1.0), lanes...);
     });
   }
 
@@ -157,17 +192,16 @@ class CrossEntropyWithLogits {
   }
 
   // Into terms_ goes what multiplies e: total / S, spread over the row.
-  void gradients(const double* factor, Piece piece, T* gradient) {
-    at_top(piece, [this](Index i, Index row) {
+  void gradients(const double* factors, Piece piece, T* gradient) {
+    for_each_place(top_, piece, cols_, [this](Index i, Index row) {
       e_[i] = -rest_[row];
       t_[i] = t_[i] - total_[row];
     });
     spread(scale_, piece, cols_, terms_);
-    spread(factor, piece, cols_, factors_);
-    for_each_vector(piece.n, [this, g = gradient + piece.first](Index i, auto... lanes) {
+    for_each_vector(piece.n, [this, factors, g = gradient + piece.first](Index i, auto... lanes) {
       const W q = W(load(e_ + i, lanes...)) * W(load(terms_ + i, lanes...));
       const W d = beta_ * (q - W(load(t_ + i, lanes...)));
-      store_work(g + i, weighted(W(load(factors_ + i, lanes...)), d), lanes...);
+      store_work(g + i, weighted(W(load(factors + i, lanes...)), d), lanes...);
     });
   }
 };

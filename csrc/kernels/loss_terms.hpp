@@ -8,7 +8,7 @@
 #include <cstdint>
 
 #include "dispatch/table.hpp"
-#include "kernels/reductions.hpp"
+#include "kernels/row_sums.hpp"
 #include "math/exp.hpp"
 #include "math/log.hpp"
 #include "math/log1p.hpp"
@@ -34,6 +34,9 @@ MLPKERN_INLINE W weighted(W factor, W d) {
 // doubles, and that of a certain prediction, exp(-infinity), is 0 and not 1e-304.
 MLPKERN_INLINE Wide full_exp(Wide x) { return square(exp(x * Wide(0.5))); }
 MLPKERN_INLINE Twofold full_exp(Twofold x) { return exp(x); }
+// The same for x <= 0, for less.
+MLPKERN_INLINE Wide full_decay(Wide x) { return square(decaying(x * Wide(0.5)).value()); }
+MLPKERN_INLINE Twofold full_decay(Twofold x) { return decaying(x).value(); }
 
 struct TargetsOnly {  // neither parameters nor labels
   static constexpr ParameterSpec parameters[kMaxParameters] = {};

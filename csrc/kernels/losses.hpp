@@ -105,16 +105,17 @@ struct BinaryCrossEntropy : TargetsOnly {
 // The same cost of sigmoid(s), from the logit s:  max(s, 0) - s y + log(1 + exp(-|s|)), gradient
 // sigmoid(s) - y. For s > 0 written as s (1 - y) + ... and (1 - y) - sigmoid(-s), for s <= 0 as
 // -s y + ... and sigmoid(s) - y: nothing cancels, and a saturated sigmoid keeps its relative accuracy.
+// One division for both the logarithm and the sigmoid, and four more products, took 2.06 ns and not 1.86.
 template <class T>
 struct BinaryCrossEntropyWithLogits : TargetsOnly {
   static constexpr const char* name = "BinaryCrossEntropyWithLogits";
   using W = Work<T>;
   BinaryCrossEntropyWithLogits(const double*, Index) {}
   MLPKERN_INLINE Terms<W> operator()(W s, W y) const {
-    const W zero(0.0), one(1.0), e = full_exp(-abs(s)), tail = e / (one + e);
+    const W zero(0.0), one(1.0), e = full_decay(-abs(s)), tail = e / (one + e);
     const auto positive = s > zero;
     const W wrong = select(positive, one - y, y);  // how much of the target lies on the other side
-    return {select(wrong == zero, zero, abs(s) * wrong) + log1p(e),
+    return {select(wrong == zero, zero, abs(s) * wrong) + log1p_of_fraction(e, e - one),
             select(positive, wrong - tail, tail - wrong)};
   }
 };
@@ -127,18 +128,19 @@ void evaluate(const T* p, const T* y, const std::int64_t* labels, Index rows, In
   if (cols == 0) return no_columns(rows, cost);
   const Loss<T> loss(parameters, cols);
   T targets[kPiece];
-  double terms[kPiece], factors[kPiece];
+  double terms[kPiece];
   RowSums costs(cols, cost);
+  ByElement factors(factor, gradient == nullptr ? 0 : rows, cols);
   for_each_piece(rows, cols, [&](Piece piece) {
     if (y == nullptr) one_hot(labels, piece, cols, targets);
-    if (gradient != nullptr) spread(factor, piece, cols, factors);
+    const double* f = gradient == nullptr ? nullptr : factors.of(piece);
     const T* pp = p + piece.first;
     const T* yy = y == nullptr ? targets : y + piece.first;
     for_each_vector(piece.n, [&](Index i, auto... lanes) {
       const Terms<W> c = loss(load_work(pp + i, lanes...), load_work(yy + i, lanes...));
       if (cost != nullptr) store(terms + i, to_double(c.cost), lanes...);
       if (gradient != nullptr) {
-        const W g = weighted(W(load(factors + i, lanes...)), c.gradient);
+        const W g = weighted(W(load(f + i, lanes...)), c.gradient);
         store_work(gradient + piece.first + i, g, lanes...);
       }
     });

@@ -13,37 +13,10 @@
 #include <cstdint>
 
 #include "dispatch/table.hpp"
+#include "kernels/bias_correction.hpp"
 #include "simd/vec.hpp"
 
 namespace mlpkern::MLPKERN_ISA {
-
-// 1 - base^n by repeated squaring in double-double (Dekker's products, which need no fma), rounded once:
-// the error of squaring doubles each time, and in double alone it would reach 1e-13 of Adam's bias
-// correction. No libm: every machine has the same bits.  n >= 0.
-inline double one_minus_power(double base, std::int64_t n) {
-  struct Parts {
-    double high, low;
-  };
-  const auto split = [](double a) {
-    const double c = 134217729.0 * a;  // 2^27 + 1
-    const double high = c - (c - a);
-    return Parts{high, a - high};
-  };
-  const auto product = [split](Parts a, Parts b) {
-    const Parts x = split(a.high), y = split(b.high);
-    const double p = a.high * b.high;
-    const double error = ((x.high * y.high - p) + x.high * y.low + x.low * y.high) + x.low * y.low;
-    const double low = error + (a.high * b.low + a.low * b.high);
-    const double high = p + low;
-    return Parts{high, low - (high - p)};
-  };
-  Parts result = {1.0, 0.0}, square = {base, 0.0};
-  for (; n > 0; n >>= 1) {
-    if (n & 1) result = product(result, square);
-    square = product(square, square);
-  }
-  return (1.0 - result.high) - result.low;
-}
 
 // torch.lerp: start + weight (end - start), from the end that is nearer.
 template <class T>
@@ -109,11 +82,11 @@ struct AdamStep {
   Lerp<T> towards;
   Penalty<T> penalized;
 
-  AdamStep(const double* h, std::int64_t step)
-      : minus_step_size(T(-h[0] / one_minus_power(h[1], step))), beta2(T(h[2])), rest2(T(1 - h[2])),
-        inverse_root(T(1 / __builtin_sqrt(one_minus_power(h[2], step)))), eps(T(h[3])),
-        shrink(T(1 - h[0] * h[4])), shrinks(decoupled && h[4] != 0), towards(1 - h[1]),
-        penalized(decoupled ? 0.0 : h[4]) {}
+  AdamStep(const double* h, std::int64_t step) : AdamStep(h, one_minus_powers({h[1], h[2]}, step)) {}
+  AdamStep(const double* h, Pair corrections)
+      : minus_step_size(T(-h[0] / corrections.first)), beta2(T(h[2])), rest2(T(1 - h[2])),
+        inverse_root(T(1 / __builtin_sqrt(corrections.second))), eps(T(h[3])), shrink(T(1 - h[0] * h[4])),
+        shrinks(decoupled && h[4] != 0), towards(1 - h[1]), penalized(decoupled ? 0.0 : h[4]) {}
 
   template <class... Lanes>
   MLPKERN_INLINE void operator()(Index i, T* w, const T* g, T* const* state, Lanes... lanes) const {

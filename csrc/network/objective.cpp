@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "network/objective.hpp"
 
+#include <algorithm>
+
 namespace mlpkern {
 
 namespace {
@@ -10,7 +12,11 @@ constexpr Index kLanes = 8;
 template <class Term>
 double sum_in_lanes(Index n, Term term) {
   double lane[kLanes] = {};
-  for (Index i = 0; i < n; ++i) lane[i % kLanes] += term(i);
+  Index i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (Index j = 0; j < kLanes; ++j) lane[j] += term(i + j);
+  }
+  for (Index j = 0; i + j < n; ++j) lane[j] += term(i + j);
   for (Index width = kLanes / 2; width > 0; width /= 2) {
     for (Index j = 0; j < width; ++j) lane[j] += lane[j + width];
   }
@@ -20,15 +26,17 @@ double sum_in_lanes(Index n, Term term) {
 }  // namespace
 
 void sample_factors(Reduction reduction, const double* weight, Index n, double* factor) {
-  double whole = 1;
-  if (reduction == Reduction::mean) {
-    whole = weight == nullptr ? static_cast<double>(n) : sum_in_lanes(n, [&](Index i) { return weight[i]; });
+  const bool mean = reduction == Reduction::mean;
+  if (weight == nullptr) {
+    std::fill_n(factor, n, mean ? 1.0 / static_cast<double>(n) : 1.0);
+    return;
   }
-  for (Index i = 0; i < n; ++i) factor[i] = (weight == nullptr ? 1.0 : weight[i]) / whole;
+  const double whole = mean ? sum_in_lanes(n, [=](Index i) { return weight[i]; }) : 1.0;
+  for (Index i = 0; i < n; ++i) factor[i] = weight[i] / whole;
 }
 
 double reduced_cost(const double* cost, const double* factor, Index n) {
-  return sum_in_lanes(n, [&](Index i) { return factor[i] == 0 ? 0.0 : factor[i] * cost[i]; });
+  return sum_in_lanes(n, [=](Index i) { return factor[i] == 0 ? 0.0 : factor[i] * cost[i]; });
 }
 
 }  // namespace mlpkern

@@ -54,6 +54,9 @@ class Loss:
     def gradient(
         self, y_pred: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> Array: ...
+    def value_and_gradient(
+        self, y_pred: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[float, Array]: ...
     def per_sample(self, y_pred: ArrayLike, y: ArrayLike) -> Array: ...
 
 class Optimizer:

@@ -74,9 +74,10 @@ class Loss:
             If shapes or dtypes do not fit, labels are out of range, weights are negative, or the
             mean of nothing is asked for.
         """
-        pair = pairs.find(self, y_pred)
-        if pair is not None:
-            return pair.loss.value(pair.s, y, sample_weight)
+        if pairs.is_output(id(y_pred)):
+            pair = pairs.find(self, y_pred)
+            if pair is not None:
+                return pair.loss.value(pair.s, y, sample_weight)
         return self._core.value(y_pred, y, sample_weight)
 
     def gradient(
@@ -84,11 +85,20 @@ class Loss:
     ) -> NDArray[Any]:
         """``dC/dy_pred`` of the cost that calling the loss reports, of the shape of y_pred."""
         dy = self._core.gradient(y_pred, y, sample_weight)
-        pair = pairs.find(self, y_pred)
-        if pair is not None and isinstance(y_pred, np.ndarray):
-            ds = pair.loss.gradient(pair.s, y, sample_weight)
-            pairs.remember_gradient(pair, y_pred, dy, ds)
+        if pairs.is_output(id(y_pred)):
+            pair = pairs.find(self, y_pred)
+            if pair is not None and isinstance(y_pred, np.ndarray):
+                ds = pair.loss.gradient(pair.s, y, sample_weight)
+                pairs.remember_gradient(pair, y_pred, dy, ds)
         return dy
+
+    def value_and_gradient(
+        self, y_pred: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, NDArray[Any]]:
+        """The cost and its gradient in one pass: the same bits as the two by themselves."""
+        if pairs.is_output(id(y_pred)):
+            return self(y_pred, y, sample_weight), self.gradient(y_pred, y, sample_weight)
+        return self._core.value_and_gradient(y_pred, y, sample_weight)
 
     def per_sample(self, y_pred: ArrayLike, y: ArrayLike) -> NDArray[Any]:
         """The samples' costs, shape (n,), in the dtype of y_pred."""

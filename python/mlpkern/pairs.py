@@ -43,6 +43,9 @@ class _Output(NamedTuple):
 _outputs: dict[int, _Output] = {}  # by id of the output
 _gradients: dict[int, _Gradient] = {}  # by id of dy
 
+# Whether an array with this id may be an output, before anything that takes longer.
+is_output = _outputs.__contains__
+
 
 def is_one(last: _core.Operation) -> bool:
     """Whether there is a loss made for a network's last operation."""

@@ -65,6 +65,12 @@ class Loss:
             w = weights[:, None]
             return np.where(w == 0, 0, w / total * self.slopes(p, self.targets(y, p)))
 
+    def value_and_gradient(
+        self, y_pred: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, Array]:
+        """Return the cost of the batch and its derivative by `y_pred`."""
+        return self(y_pred, y, sample_weight), self.gradient(y_pred, y, sample_weight)
+
     def _weights(self, sample_weight: ArrayLike | None, n: int) -> tuple[Array, float]:
         """Return the weights (n,) and what the weighted sum is divided by."""
         weights = np.ones(n) if sample_weight is None else as_real(sample_weight, "sample_weight")

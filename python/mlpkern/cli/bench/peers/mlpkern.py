@@ -89,7 +89,7 @@ def loss(data: Problem) -> Prepared:
         "binary cross-entropy": mk.BinaryCrossEntropy(from_logits=True),
         "cross-entropy": mk.CrossEntropy(from_logits=True),
     }[data.case.what]
-    return Prepared(lambda: (f(data.x, data.y), f.gradient(data.x, data.y)), lambda both: both)
+    return Prepared(partial(f.value_and_gradient, data.x, data.y), lambda both: both)
 
 
 def optimizer(data: Problem) -> Prepared:
