@@ -1,8 +1,8 @@
 """Batches of every size, through networks that go over their rows in every way there is.
 
 Narrow networks have their samples in the lanes, a tile of rows at a time; wide ones go row after
-row; few rows pass the weights without panels; large batches add up chunks. All of them give the oracle's
-gradients, and the five separate steps the bits of the one call.
+row; few rows pass the weights without panels; large batches add up chunks. All of them give the
+oracle's gradients, and the five separate steps the bits of the one call.
 """
 
 from collections.abc import Callable

@@ -28,11 +28,15 @@ struct LaneSums {
                     Start start) {
     Vec<T> acc[X * S][parts] = {};
     const auto add = [&](Index first, auto load_part) {
+      MLPKERN_UNROLL
       for (Index part = 0; part < parts; ++part) {
         Vec<T> right[S];
+        MLPKERN_UNROLL
         for (Index j = 0; j < S; ++j) right[j] = load_part(ds + j * ds_stride + first, part);
+        MLPKERN_UNROLL
         for (Index i = 0; i < X; ++i) {
           const Vec<T> left = ones ? Vec<T>(T(1)) : load_part(x + i * x_stride + first, part);
+          MLPKERN_UNROLL
           for (Index j = 0; j < S; ++j) acc[i * S + j][part] = fma(left, right[j], acc[i * S + j][part]);
         }
       }
@@ -49,7 +53,9 @@ struct LaneSums {
     }
     T results[X * S];
     fold<X * S>(acc, results);
+    MLPKERN_UNROLL
     for (Index i = 0; i < X; ++i) {
+      MLPKERN_UNROLL
       for (Index j = 0; j < S; ++j) {
         T& element = dw.data[i * dw.row_stride + j * dw.col_stride];
         element = (start == Start::zero ? T(0) : element) + results[i * S + j];
@@ -62,20 +68,26 @@ struct LaneSums {
   // time.
   template <Index Elements>
   static MLPKERN_INLINE void fold(Vec<T> (&acc)[Elements][parts], T (&results)[Elements]) {
+    MLPKERN_UNROLL
     for (Index group = 0; group < Elements; group += W) {
       const Index count = smaller(W, Elements - group);
       Vec<T> sums[W];
+      MLPKERN_UNROLL
       for (Index e = 0; e < W; ++e) {
         sums[e] = Vec<T>(T(0));
         if (e >= count) continue;
         Vec<T>* part = acc[group + e];
+        MLPKERN_UNROLL
         for (Index half = parts / 2; half > 0; half /= 2) {
+          MLPKERN_UNROLL
           for (Index k = 0; k < half; ++k) part[k] = part[k] + part[k + half];
         }
         sums[e] = part[0];
       }
       transpose(sums);
+      MLPKERN_UNROLL
       for (Index half = W / 2; half > 0; half /= 2) {
+        MLPKERN_UNROLL
         for (Index lane = 0; lane < half; ++lane) sums[lane] = sums[lane] + sums[lane + half];
       }
       store(results + group, sums[0], count);

@@ -43,7 +43,9 @@ void microkernel(const Tile<T>& tile, Start start, const T* bias) {
   auto load_row = [&](const T* row, Index j) {
     return j + 1 < Vectors ? load(row + j * Vec<T>::width) : load_columns<Whole>(row, j, tile.n);
   };
+  MLPKERN_UNROLL
   for (Index i = 0; i < Rows; ++i) {
+    MLPKERN_UNROLL
     for (Index j = 0; j < Vectors; ++j) {
       acc[i][j] = start == Start::zero           ? Vec<T>(T(0))
                   : start == Start::bias         ? load_row(bias, j)
@@ -55,14 +57,19 @@ void microkernel(const Tile<T>& tile, Start start, const T* bias) {
   const T* b = tile.b;
   for (Index p = 0; p < tile.k; ++p, a += tile.a_col, b += tile.b_stride) {
     Vec<T> row[Vectors];
+    MLPKERN_UNROLL
     for (Index j = 0; j < Vectors; ++j) row[j] = load_row(b, j);
+    MLPKERN_UNROLL
     for (Index i = 0; i < Rows; ++i) {
       const Vec<T> factor(a[i * tile.a_row]);
+      MLPKERN_UNROLL
       for (Index j = 0; j < Vectors; ++j) acc[i][j] = fma(factor, row[j], acc[i][j]);
     }
   }
+  MLPKERN_UNROLL
   for (Index i = 0; i < Rows; ++i) {
     T* c = tile.c + i * tile.c_stride;
+    MLPKERN_UNROLL
     for (Index j = 0; j < Vectors; ++j) {
       if (Whole || j + 1 < Vectors) {
         store(c + j * Vec<T>::width, acc[i][j]);

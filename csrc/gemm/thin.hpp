@@ -28,10 +28,12 @@ void gemm_of_rank(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, bool accumu
   constexpr Index W = Vec<T>::width;
   for (Index i = 0; i < c.rows; ++i) {
     Vec<T> factor[K];
+    MLPKERN_UNROLL
     for (Index p = 0; p < K; ++p) factor[p] = Vec<T>(a.data[i * a.row_stride + p * a.col_stride]);
     T* const row = c.data + i * c.row_stride;
     const auto step = [&](Index j, auto... lanes) {
       Vec<T> sum = accumulate ? load(row + j, lanes...) : Vec<T>(T(0));
+      MLPKERN_UNROLL
       for (Index p = 0; p < K; ++p) sum = fma(factor[p], load(b.data + p * b.row_stride + j, lanes...), sum);
       store(row + j, sum, lanes...);
     };
@@ -48,6 +50,7 @@ void gemm_by_squares(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, bool acc
   for (Index j = 0; j < c.cols; j += W) {
     const Index cols = smaller(W, c.cols - j);
     Vec<T> sums[Rows];
+    MLPKERN_UNROLL
     for (Index i = 0; i < Rows; ++i) {
       sums[i] = accumulate ? load(c.data + i * c.row_stride + j, cols) : Vec<T>(T(0));
     }
@@ -57,9 +60,11 @@ void gemm_by_squares(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, bool acc
       const T* factor = a.data + p * a.col_stride;
       const Index depth = smaller(W, b.rows - p);
       for (Index q = 0; q < depth; ++q, factor += a.col_stride) {
+        MLPKERN_UNROLL
         for (Index i = 0; i < Rows; ++i) sums[i] = fma(Vec<T>(factor[i * a.row_stride]), square[q], sums[i]);
       }
     }
+    MLPKERN_UNROLL
     for (Index i = 0; i < Rows; ++i) store(c.data + i * c.row_stride + j, sums[i], cols);
   }
 }

@@ -9,7 +9,7 @@ namespace {
 
 // Rows through layers up to this wide are turned: row after row they would leave lanes empty, and their
 // products are too short to pay for the loops around them. A few rows do not fill the lanes either.
-constexpr Index kNarrow = 112, kFewestTurned = 32;
+constexpr Index kNarrow = 56, kFewestTurned = 128;
 
 template <class T>
 bool turns(const Program& program, Index n) {
