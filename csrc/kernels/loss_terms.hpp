@@ -38,6 +38,18 @@ MLPKERN_INLINE Twofold full_exp(Twofold x) { return exp(x); }
 MLPKERN_INLINE Wide full_decay(Wide x) { return square(decaying(x * Wide(0.5)).value()); }
 MLPKERN_INLINE Twofold full_decay(Twofold x) { return decaying(x).value(); }
 
+// log(1 + x) where plus_one is set, elsewhere log(x): the bits of log1p(x) and log(x) for the price of one.
+template <class W>
+MLPKERN_INLINE W log_or_log1p(Mask<double> plus_one, W x) {
+  const W sum = select(plus_one, x + W(1.0), x);
+  const Mask<double> tiny = to_double(sum) < Vec<double>(0x1p-1022);
+  const W normal = select(tiny, scaled(sum, Vec<double>(0x1p54)), sum);
+  const Vec<double> k = exponent_from_sqrt_half(to_double(normal));
+  const W f = select(plus_one & (k == Vec<double>(0.0)), x, mantissa(normal, k) - W(1.0));
+  const Vec<double> whole_k = select(tiny, k - Vec<double>(54.0), k);
+  return log_limits(to_double(sum), log_of_near_one(f, whole_k));
+}
+
 struct TargetsOnly {  // neither parameters nor labels
   static constexpr ParameterSpec parameters[kMaxParameters] = {};
   static constexpr bool takes_labels = false;

@@ -97,7 +97,8 @@ struct BinaryCrossEntropy : TargetsOnly {
     const auto never = y == zero, always = y == one;
     const W numerator = select(never, one, select(always, -one, p - y));
     const W denominator = select(never, miss, select(always, p, p * miss));
-    return {-(select(never, zero, y * log(p)) + select(always, zero, no * log1p(-p))),
+    return {any(~(never | always)) ? -(select(never, zero, y * log(p)) + select(always, zero, no * log1p(-p)))
+                                   : -log_or_log1p(never, select(never, -p, p)),  // the same, for less
             numerator / denominator};
   }
 };
@@ -136,14 +137,16 @@ void evaluate(const T* p, const T* y, const std::int64_t* labels, Index rows, In
     const double* f = gradient == nullptr ? nullptr : factors.of(piece);
     const T* pp = p + piece.first;
     const T* yy = y == nullptr ? targets : y + piece.first;
-    for_each_vector(piece.n, [&](Index i, auto... lanes) {
-      const Terms<W> c = loss(load_work(pp + i, lanes...), load_work(yy + i, lanes...));
-      if (cost != nullptr) store(terms + i, to_double(c.cost), lanes...);
-      if (gradient != nullptr) {
+    const auto walk = [&]<bool with_cost>() {  // without, the compiler leaves the cost's terms out
+      for_each_vector(piece.n, [&](Index i, auto... lanes) {
+        const Terms<W> c = loss(load_work(pp + i, lanes...), load_work(yy + i, lanes...));
+        if constexpr (with_cost) store(terms + i, to_double(c.cost), lanes...);
+        if (gradient == nullptr) return;
         const W g = weighted(W(load(f + i, lanes...)), c.gradient);
         store_work(gradient + piece.first + i, g, lanes...);
-      }
-    });
+      });
+    };
+    cost == nullptr ? walk.template operator()<false>() : walk.template operator()<true>();
     if (cost != nullptr) costs.add(terms, piece);
   });
 }
