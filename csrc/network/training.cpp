@@ -61,6 +61,8 @@ void Network<T>::descend(const Descent& descent, const Prepare& prepare) {
     if (descent.fresh) clear(descent.gradients);
     return;
   }
+  // Tried for few rows through many weights: dx, dw and the optimizer's step block by block of w, each while
+  // it is in L2. Per step of 1024x5: SGD 6 to 10 % less, Adam 5 to 8 % more at one row and nothing at 32.
   // Layer by layer the rows of one use of a layer come before those of another; tile by tile they take turns.
   // The chains are the same where each layer is used once.
   if (tiling.chunks() == 1 && tiling.lanes == 0 && workers(tiling.n, 3) > 1 && !program_.shares_layers()) {
