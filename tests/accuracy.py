@@ -7,7 +7,7 @@ An error is |got - exact|/ulp(exact), the ulp being at least the smallest subnor
 of a derivative (ROWS says where) it is |got - exact|/ulp(1), if that is less. The exact value is
 that of ``mlpkern.reference``, in float64 for float32 and in longdouble for float64; where a
 product's rounding would be multiplied by an exponential, that is not enough, and EXACT has the
-definition in 1000 bits.
+definition in more bits, all three orders at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import json
 import math
 import multiprocessing
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,8 @@ ROWS = (
     Row("GELU", {}, {"derivative": ((-0.8, -0.7),),
                      "second_derivative": ((-1.5, -1.3), (1.3, 1.5))}, float32_bound=2.0),
     Row("GELU", {"approximate": "tanh"}, {"derivative": ((-0.8, -0.7),),
-                                          "second_derivative": ((-1.5, -1.3), (1.3, 1.5))}),
+                                          "second_derivative": ((-1.5, -1.3), (1.3, 1.5))},
+        float32_bound=2.0),
     Row("Sigmoid"), Row("LogSigmoid"), Row("Tanh"), Row("Softplus"), Row("Softplus", {"beta": 2.3}),
     Row("Softsign"),
     Row("SiLU", {}, {"derivative": ((-1.3, -1.2),),
@@ -113,32 +114,38 @@ EXACT: dict[str, Callable[..., tuple[Any, Any, Any]]] = {
 }
 
 
-def exact_from_definition(row: Row, order: str, s: Array) -> Array:
-    """Return f(s), or a derivative, from EXACT, rounded to longdouble."""
-    result = np.empty(s.shape, np.longdouble)
-    with gmpy2.context(gmpy2.get_context(), precision=1000):
-        for i, x in enumerate(s):
-            y = EXACT[row.name](gmpy2.mpfr(float(x)), **row.arguments)[ORDERS.index(order)]
-            high = float(y)
-            rest = float(y - gmpy2.mpfr(high)) if math.isfinite(high) else 0.0
-            result[i] = np.longdouble(high) + np.longdouble(rest)
+# Products of two doubles are exact in 106 bits, 2 - s^2 among them; a result has 64 in longdouble,
+# an exponent up to 2^11 multiplies its rounding by as much, and next to its zero a derivative loses
+# up to 53 to cancellation: 128, and some.
+PRECISION = 160
+
+
+def exact_from_definition(row: Row, s: Array) -> Array:
+    """Return f(s), f'(s) and f''(s), of shape (3, n), from EXACT, rounded to longdouble."""
+    result = np.empty((len(ORDERS), s.size), np.longdouble)
+    with gmpy2.context(gmpy2.get_context(), precision=PRECISION):
+        for i, x in enumerate(s.tolist()):
+            for order, y in enumerate(EXACT[row.name](gmpy2.mpfr(x), **row.arguments)):
+                high = float(y)
+                result[order, i] = high
+                if math.isfinite(high):
+                    result[order, i] += np.longdouble(float(y - high))
     return result
 
 
-def exact(row: Row, order: str, s: Array, from_definition: bool | None = None) -> Array:
-    """Return the exact values for s, in a wider dtype than its own."""
+def exact(row: Row, orders: Sequence[str], s: Array) -> list[Array]:
+    """Return the exact values for s of each order, in a wider dtype than its own."""
     reference = getattr(mk.reference, row.name)(**row.arguments)
-    function = reference if order == "value" else getattr(reference, order)
     with np.errstate(invalid="ignore"):  # the cast of a signalling NaN
         wide = s.astype(np.float64 if s.dtype == np.float32 else np.longdouble)
-    result = function(wide)
-    if from_definition is None:
-        from_definition = s.dtype == np.float64
-    if from_definition and row.name in EXACT:
+    functions = [reference if o == "value" else getattr(reference, o) for o in orders]
+    result = [np.array(function(wide)) for function in functions]
+    if s.dtype == np.float64 and row.name in EXACT:
         finite = np.isfinite(s)
-        result = np.array(result)
-        result[finite] = exact_from_definition(row, order, s[finite])
-    return np.asarray(result)
+        definition = exact_from_definition(row, s[finite])
+        for order, values in zip(orders, result, strict=True):
+            values[finite] = definition[ORDERS.index(order)]
+    return result
 
 
 def errors(row: Row, order: str, s: Array, got: Array, want: Array) -> Array:
@@ -151,12 +158,18 @@ def errors(row: Row, order: str, s: Array, got: Array, want: Array) -> Array:
     return result
 
 
-def measure(row: Row, order: str, s: Array) -> tuple[float, float]:
+def measure(row: Row, orders: Sequence[str], s: Array) -> list[tuple[float, float]]:
+    """Return each order's largest error over s, and an s where it is."""
+    with np.errstate(all="ignore"):
+        wanted = exact(row, orders, s)
+    return [measure_one(row, order, s, want) for order, want in zip(orders, wanted, strict=True)]
+
+
+def measure_one(row: Row, order: str, s: Array, want: Array) -> tuple[float, float]:
     """Return the largest error over s, and an s where it is; 0.5 if all are correctly rounded."""
     activation = getattr(mk, row.name)(**row.arguments)
     got = activation(s) if order == "value" else getattr(activation, order)(s)
     with np.errstate(all="ignore"):
-        want = exact(row, order, s)
         both_nan = np.isnan(got) & np.isnan(want)
         off = (got != want.astype(got.dtype)) & ~both_nan
         if off.any():  # few: the rest need no division
@@ -185,17 +198,24 @@ def borders(dtype: Any) -> Array:
 
 
 def stratified(dtype: Any, samples: int, seed: int = 0) -> Array:
-    """Return `samples` numbers from each sign and exponent, NaN among them, and the borders."""
+    """Return `samples` numbers from each sign and exponent, NaN among them; seed 0 adds borders."""
     info = np.finfo(dtype)
     integer = np.uint32 if dtype == np.float32 else np.uint64
     rng = np.random.default_rng(seed)
     upper = np.arange(2 ** (info.bits - info.nmant), dtype=integer) << integer(info.nmant)
     lower = rng.integers(0, 2**info.nmant, (samples, upper.size), dtype=integer)
-    return np.concatenate([borders(dtype), (upper + lower).view(dtype).ravel()])
+    numbers = (upper + lower).view(dtype).ravel()
+    return np.concatenate([borders(dtype), numbers]) if seed == 0 else numbers
+
+
+def part(dtype: Any, samples: int, index: int) -> Array:
+    """Return one of the PARTS of a sample: what its workers share out."""
+    return stratified(dtype, samples // PARTS + (index < samples % PARTS), seed=index)
 
 
 BLOCK = 1 << 20
 PIECE = 1 << 16  # a piece stays in the caches
+PARTS = 16
 
 
 def every_float32(block: int) -> Array:
@@ -205,20 +225,24 @@ def every_float32(block: int) -> Array:
 
 @dataclass(frozen=True)
 class Task:
-    """What one worker measures: a block of all float32, or the stratified sample (block -1)."""
+    """What one worker measures: a block of all float32, or a part of the sample (samples > 0)."""
 
     row: Row
-    order: str
+    orders: tuple[str, ...]
     dtype: str
     samples: int
     block: int
+    last: bool  # of its row
 
 
-def run(task: Task) -> tuple[Task, float, float]:
+def run(task: Task) -> tuple[Task, list[tuple[float, float]]]:
+    """Return the largest error of each order, and an s where it is."""
     dtype = np.dtype(task.dtype).type
-    s = every_float32(task.block) if task.block >= 0 else stratified(dtype, task.samples)
-    in_cache = range(0, s.size, PIECE)
-    return task, *max(measure(task.row, task.order, s[i : i + PIECE]) for i in in_cache)
+    s = part(dtype, task.samples, task.block) if task.samples else every_float32(task.block)
+    pieces = [measure(task.row, task.orders, s[i : i + PIECE]) for i in range(0, s.size, PIECE)]
+    return task, [max(each) for each in zip(*pieces, strict=True)] or [(0.0, 0.0)] * len(
+        task.orders
+    )
 
 
 def start_worker(isa: str) -> None:
@@ -227,11 +251,12 @@ def start_worker(isa: str) -> None:
 
 
 def tasks(rows: list[Row], options: argparse.Namespace) -> Iterator[Task]:
-    blocks = range((1 << 32) // BLOCK) if options.exhaustive else (-1,)
+    blocks = (1 << 32) // BLOCK if options.exhaustive else PARTS
+    samples = 0 if options.exhaustive else options.samples
     for row in rows:
-        for order in options.orders:
-            for block in blocks:
-                yield Task(row, order, options.dtype, options.samples, block)
+        for block in range(blocks):
+            last = block == blocks - 1
+            yield Task(row, tuple(options.orders), options.dtype, samples, block, last)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -263,7 +288,8 @@ def inputs_of(options: argparse.Namespace) -> str:
     """Say which inputs a run goes through."""
     if options.exhaustive:
         return "all"
-    return f"{stratified(np.dtype(options.dtype).type, options.samples).size:,}"
+    dtype = np.dtype(options.dtype).type
+    return f"{borders(dtype).size + options.samples * stratified(dtype, 1, seed=1).size:,}"
 
 
 def markdown(results: list[dict[str, Any]]) -> str:
@@ -301,14 +327,15 @@ def main(arguments: list[str] | None = None) -> int:
     good = True
     pool = multiprocessing.get_context("fork").Pool(options.jobs, start_worker, (options.isa,))
     with pool:
-        for task, error, s in pool.imap(run, tasks(rows, options)):
-            key = (str(task.row), task.order)
-            good = good and error <= task.row.bound(options.dtype)
-            if key not in worst or error > worst[key][0]:
-                worst[key] = (error, s)
-            if task.block in (-1, (1 << 32) // BLOCK - 1):  # the last of its row and order
-                largest, place = worst[key]
-                print(f"{key[0]:34} {key[1]:18} {largest:7.4f} at {place!r}", flush=True)
+        for task, found in pool.imap(run, tasks(rows, options)):
+            for order, (error, s) in zip(task.orders, found, strict=True):
+                key = (str(task.row), order)
+                good = good and error <= task.row.bound(options.dtype)
+                if key not in worst or error > worst[key][0]:
+                    worst[key] = (error, s)
+                if task.last:
+                    largest, place = worst[key]
+                    print(f"{key[0]:34} {order:18} {largest:7.4f} at {place!r}", flush=True)
     same = {"dtype": options.dtype, "isa": options.isa, "inputs": inputs_of(options)}
     results: list[dict[str, Any]] = [
         {"function": name, "order": order, **same, "error": error, "s": s}
