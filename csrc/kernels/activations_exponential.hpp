@@ -83,7 +83,7 @@ struct CELU {
 struct GELU {
   static constexpr const char* name = "GELU";
   template <class T>
-  static constexpr int works_in_t = kHasFma && sizeof(T) == sizeof(float) ? kValue | kDerivative : 0;
+  static constexpr int works_in_t = kHasFma ? kValue | kDerivative : 0;
   template <class W>
   MLPKERN_INLINE Scaled<W> value(W s) const {
     return gelu(s);

@@ -95,13 +95,6 @@ def constant(name: str, x: mp.mpf, comment: str) -> None:
     print(f"constexpr Twin {name} = {twin(x)};  // {comment}")
 
 
-def singles(name: str, x: mp.mpf, comment: str) -> None:
-    """Print x as a sum of two floats."""
-    hi = single(x)
-    numbers = f"{literal(hi, 'float')}, {literal(single(x - hi), 'float')}"
-    print(f"constexpr float {name}[] = {{{numbers}}};  // {comment}")
-
-
 def parts(name: str, x: mp.mpf, bits: list[int], comment: str, dtype: str = "double") -> None:
     """Print x as a sum of numbers of so many bits: products with small integers are exact."""
     values = []
@@ -148,13 +141,17 @@ def tanh_rest(z: mp.mpf) -> mp.mpf:
     return (s - mp.tanh(s)) / s**3
 
 
-def quiet_centre(f: Function, low: mp.mpf, high: mp.mpf) -> mp.mpf:
-    """Return a float32 of 13 bits near the middle where f is as close to a float32 as can be."""
+def nearest(x: mp.mpf, dtype: str) -> mp.mpf:
+    return single(x) if dtype == "float" else mp.mpf(float(x))
+
+
+def quiet_centre(f: Function, low: mp.mpf, high: mp.mpf, dtype: str) -> mp.mpf:
+    """Return a number of 13 bits near the middle where f is as close to one of dtype as can be."""
     middle = (low + high) / 2
     unit = mp.mpf(2) ** (mp.floor(mp.log(middle, 2)) - 12)
     near = [mp.nint(middle / unit) * unit + k * unit for k in range(-200, 200)]
     near = [c for c in near if abs(c - middle) <= (high - low) / 25]
-    return min(near, key=lambda c: abs(single(f(c)) / f(c) - 1))
+    return min(near, key=lambda c: abs(nearest(f(c), dtype) / f(c) - 1))
 
 
 def pieces(
@@ -165,6 +162,7 @@ def pieces(
     degree: int,
     shift: int,
     from_zero: Function | None = None,
+    dtype: str = "float",
 ) -> None:
     """Print the table of math/piecewise.hpp: rows c, y, coefficients; a column an interval.
 
@@ -177,10 +175,10 @@ def pieces(
         if k == 0 and from_zero is not None:
             c, y, slope = mp.mpf(0), mp.mpf(0), from_zero
         else:
-            c = quiet_centre(f, low, high)
-            y, exact = single(f(c)), f(c)
+            c = quiet_centre(f, low, high, dtype)
+            y, exact = nearest(f(c), dtype), f(c)
             slope = lambda d, c=c, exact=exact: (f(c + d) - exact) / d  # noqa: E731
-        r = [single(x) for x in interpolate(slope, low - c, high - c, degree)]
+        r = [nearest(x, dtype) for x in interpolate(slope, low - c, high - c, degree)]
         columns[(k + shift) % 16] = [c, y, *r]
         for i in range(1, 100):
             t = low + (high - low) * i / 100
@@ -188,9 +186,9 @@ def pieces(
             worst = max(worst, abs(got / f(t) - 1))
     bits = f"2^{float(mp.log(worst, 2)):.1f}"
     print(f"\n// {comment} up to {mp.nstr(edges[-1], 4)}, relative error {bits}.")
-    print(f"constexpr float {name}Pieces[][16] = {{")
+    print(f"constexpr {dtype} {name}Pieces[][16] = {{")
     for row in range(degree + 3):
-        print(f"    {{{', '.join(literal(column[row], 'float') for column in columns)}}},")
+        print(f"    {{{', '.join(literal(column[row], dtype) for column in columns)}}},")
     print("};")
 
 
@@ -204,7 +202,6 @@ def main() -> None:
     constant("kLn2", mp.log(2), "log 2")
     constant("kLog2e", 1 / mp.log(2), "1/log 2")
     constant("kInvSqrt2Pi", 1 / mp.sqrt(2 * mp.pi), "1/sqrt(2 pi)")
-    singles("kInvSqrt2PiFloat", 1 / mp.sqrt(2 * mp.pi), "1/sqrt(2 pi)")
     constant("kSqrt8OverPi", mp.sqrt(8 / mp.pi), "sqrt(8/pi)")
     constant("kGeluCubic", mp.mpf("0.044715"), "GELU's tanh form")
     selu_scale = mp.mpf("1.0507009873554804934193349852946")
@@ -289,14 +286,24 @@ def main() -> None:
         shift=6,  # of 2^-4 the exponent, 123, and a bit of 0
         from_zero=lambda d: -tanh_rest(d * d) * d * d if abs(d) > mp.mpf("1e-9") else -d * d / 3,
     )
+    mills_ratio: Function = lambda t: mp.erfc(t / mp.sqrt(2)) / 2 * mp.exp(t * t / 2)  # noqa: E731
     quarters = [mp.mpf(2) ** j * (4 + i) / 4 for j in range(4) for i in range(4)]
     pieces(
-        "kMills",
+        "kMillsFloat",
         "Phi(-t) exp(t^2/2)",
-        lambda t: mp.erfc(t / mp.sqrt(2)) / 2 * mp.exp(t * t / 2),
+        mills_ratio,
         [u - 1 for u in [*quarters, mp.mpf(16)]],
         6,
         shift=12,  # of 1 the exponent, 127, and two bits of 0
+    )
+    pieces(
+        "kMillsDouble",
+        "Phi(-t) exp(t^2/2)",
+        mills_ratio,
+        [2 * u - 3 for u in quarters[2:]] + [mp.mpf(u - 3) for u in (32, 40, 48)],
+        14,
+        shift=2,  # of 3 the exponent, 1024, and its first bits, 10
+        dtype="double",
     )
     two_over_pi(20, 4)
     print("\n}  // namespace mlpkern::MLPKERN_ISA")

@@ -5,9 +5,10 @@
 //                   sigma'' = -sign(x) e (1 - e)/(1 + e)^3
 //   m = expm1(-2|x|):  tanh = ±(-m)/(2 + m)
 //
-//              sigma     sigma'    tanh
-//   Vec<float> 0.75      0.75      0.78 ULP    numerator and denominator in pairs, math/native.hpp
-//   wider      rounded once, by the caller
+//                 sigma   sigma'   tanh
+//   Vec<float>    0.75    0.75     0.74 ULP    numerator and denominator in pairs, math/native.hpp
+//   Vec<double>   1.0     1.0      1.42 ULP
+//   wider                                      rounded once, by the caller
 //
 // NaN gives NaN; a result decays through the subnormals, and tanh keeps the sign of a zero.
 #pragma once
@@ -36,6 +37,14 @@ MLPKERN_INLINE Scaled<W> logistic_second_derivative(W x, double factor) {
   const W sum = e.x + 1.0;
   return {with_sign(abs(e.minus_one) * e.x * factor / (square(sum) * sum), -x), e.scale};
 }
+// The derivative of s sigma(p(s)), of p and q = s p': sigma(p) (1 + q sigma(-p)).
+template <class W>
+MLPKERN_INLINE Scaled<W> gated_derivative(W p, W q) {
+  const auto e = decaying(-abs(p));
+  const Mask<double> negative = p < W(0.0);
+  const W one_more = e.x + 1.0, numerator = one_more + select(negative, q, q * e.x);
+  return {select(negative, e.x, W(1.0)) * numerator / square(one_more), scale_where(negative, e.scale)};
+}
 template <class W>
 MLPKERN_INLINE W tanh(W s) {
   const W m = decaying(scaled(-abs(s), Vec<double>(2.0))).minus_one;
@@ -44,6 +53,13 @@ MLPKERN_INLINE W tanh(W s) {
 
 // The same in T itself.
 
+// -|x|
+template <class T>
+MLPKERN_INLINE Pair<T> negative_abs(Pair<T> x) {
+  const auto flip = bits_of(Vec<T>(T(-0.0))) & ~bits_of(x.hi);
+  return {from_bits<T>(bits_of(x.hi) ^ flip), from_bits<T>(bits_of(x.lo) ^ flip)};
+}
+
 // 1 + e, of e raised.
 template <class T>
 MLPKERN_INLINE Pair<T> one_and(Pair<T> raised) {
@@ -51,17 +67,44 @@ MLPKERN_INLINE Pair<T> one_and(Pair<T> raised) {
   return {hi, fma(raised.lo, lower, fma(raised.hi, lower, one - hi))};
 }
 template <class T>
-MLPKERN_INLINE Scaled<Vec<T>> logistic(Vec<T> x) {
-  const Pair<T> e = raised_exponential(-abs(x));
-  const Mask<T> negative = x < Vec<T>(T(0));
+MLPKERN_INLINE Scaled<Vec<T>> logistic_of(Mask<T> negative, Pair<T> e) {
   const Pair<T> numerator = {select(negative, e.hi, Vec<T>(T(1))), select(negative, e.lo, Vec<T>(T(0)))};
   return {quotient(numerator, one_and(e)), scale_where(negative, Vec<T>(Format<T>::lower))};
 }
 template <class T>
-MLPKERN_INLINE Scaled<Vec<T>> logistic_derivative(Vec<T> x) {
-  const Pair<T> e = raised_exponential(-abs(x)), d = one_and(e);
+MLPKERN_INLINE Scaled<Vec<T>> logistic(Vec<T> x) {
+  return logistic_of(x < Vec<T>(T(0)), raised_exponential(-abs(x)));
+}
+template <class T>
+MLPKERN_INLINE Scaled<Vec<T>> logistic(Pair<T> x) {
+  return logistic_of(x.hi < Vec<T>(T(0)), raised_exponential(negative_abs(x)));
+}
+template <class T>
+MLPKERN_INLINE Pair<T> square(Pair<T> d) {
   const Vec<T> z = d.hi * d.hi;
-  return {quotient(e, {z, fma(d.hi + d.hi, d.lo, fma(d.hi, d.hi, -z))}), Vec<T>(Format<T>::lower)};
+  return {z, fma(d.hi + d.hi, d.lo, fma(d.hi, d.hi, -z))};
+}
+template <class T>
+MLPKERN_INLINE Scaled<Vec<T>> logistic_derivative(Vec<T> x) {
+  const Pair<T> e = raised_exponential(-abs(x));
+  return {quotient(e, square(one_and(e))), Vec<T>(Format<T>::lower)};
+}
+template <class T>
+MLPKERN_INLINE Scaled<Vec<T>> gated_derivative_of(Mask<T> negative, Pair<T> e, Pair<T> q) {
+  const Vec<T> lower(Format<T>::lower);
+  const Pair<T> right = pair_product(q, {e.hi * lower, e.lo * lower}), d = one_and(e);
+  const Pair<T> numerator = pair_sum(d, {select(negative, q.hi, right.hi), select(negative, q.lo, right.lo)});
+  const Pair<T> left = pair_product(numerator, e);
+  const Pair<T> chosen = {select(negative, left.hi, numerator.hi), select(negative, left.lo, numerator.lo)};
+  return {negative_quotient(chosen, square(d)), select(negative, -lower, Vec<T>(T(-1)))};
+}
+template <class T>
+MLPKERN_INLINE Scaled<Vec<T>> gated_derivative(Vec<T> p, Vec<T> q) {
+  return gated_derivative_of(p < Vec<T>(T(0)), raised_exponential(-abs(p)), Pair<T>{q, Vec<T>(T(0))});
+}
+template <class T>
+MLPKERN_INLINE Scaled<Vec<T>> gated_derivative(Pair<T> p, Pair<T> q) {
+  return gated_derivative_of(p.hi < Vec<T>(T(0)), raised_exponential(negative_abs(p)), q);
 }
 MLPKERN_INLINE Vec<double> tanh(Vec<double> s) {
   using F = Format<double>;
@@ -78,7 +121,7 @@ MLPKERN_INLINE Vec<double> tanh(Vec<double> s) {
 MLPKERN_INLINE Vec<float> tanh(Vec<float> s) {
   const Vec<float> t = min(Vec<float>(kTanhEnd), abs(s)), first(0.0625f);
   const auto index = bits_of(max(first, t)) >> 22;  // the exponent, and the first bit behind it
-  const Piece piece = piece_at(t, kTanhPieces, index);
+  const Piece<float> piece = piece_at(t, kTanhPieces, index);
   const Vec<float> base = select(t < Vec<float>(0.09375f), t, piece.y);
   return with_sign(fma(piece.d, piece.slope, base), s);
 }

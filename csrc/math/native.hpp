@@ -25,13 +25,14 @@ struct Pair {
 };
 
 // `shift` added to a small number rounds it to an integer k in the lowest bits, `shift + bias` to 2^k's
-// exponent. Below `low` exp is 0, above `high` infinite. `raise` times exp(x), for x <= 0, is 0 or normal.
+// exponent. Below `low` exp, and a thousand times it, is 0, above `high` infinite. `raise` times exp(x), for
+// x <= 0, is 0 or normal.
 template <class T>
 struct Format;
 template <>
 struct Format<float> {
   static constexpr int mantissa_bits = 23, raise_bits = 64;
-  static constexpr float shift = 0x1.8p23f, bias = 127.0f, low = -110.0f, high = 89.5f;
+  static constexpr float shift = 0x1.8p23f, bias = 127.0f, low = -125.0f, high = 89.5f;
   static constexpr float raise = 0x1p64f, lower = 0x1p-64f;
   static constexpr auto& ln2 = kLn2PartsFloat;
   static constexpr auto& exp = kExpFloat;
@@ -70,7 +71,7 @@ struct ReducedExponential {
 };
 template <class T>
 constexpr bool kTwoParts = sizeof(T) == sizeof(float);
-template <class T>
+template <class T, bool two_parts = kTwoParts<T>>
 MLPKERN_INLINE ReducedExponential<T> reduce_exponential(Vec<T> x, T bias) {
   using F = Format<T>;
   const Vec<T> shift(F::shift + bias), shifted = fma(x, Vec<T>(static_cast<T>(kLog2e.hi)), shift);
@@ -78,7 +79,7 @@ MLPKERN_INLINE ReducedExponential<T> reduce_exponential(Vec<T> x, T bias) {
   const Vec<T> upper = fma(k, Vec<T>(-F::ln2[0]), x);  // exact
   const Vec<T> r = fma(k, Vec<T>(-F::ln2[1]), upper);
   const Vec<T> curve = fma(r, polynomial(r, F::exp), Vec<T>(T(0.5)));
-  if constexpr (kTwoParts<T>) {
+  if constexpr (two_parts) {
     const Vec<T> lost = fma(k, Vec<T>(-F::ln2[1]), upper - r);
     const Vec<T> rest = fma(r * r, curve, lost), p = r + rest;
     return {shifted, {p, rest - (p - r)}};
@@ -101,7 +102,7 @@ MLPKERN_INLINE Vec<T> power_of_biased(Vec<T> shifted) {
 }
 
 // exp(x) = x scale, as math/exp.hpp has it: 0.83 ULP (float). The power in two halves, for k from
-// -160 to 129 (-1096 to 1025); as integers, which costs 0.04 ns less than rounding k/2.
+// -181 to 129 (-1096 to 1025); as integers, which costs 0.04 ns less than rounding k/2.
 template <class T>
 MLPKERN_INLINE Scaled<Vec<T>> exponential(Vec<T> x) {
   using F = Format<T>;
@@ -115,6 +116,43 @@ MLPKERN_INLINE Scaled<Vec<T>> exponential(Vec<T> x) {
   return {(Vec<T>(T(1)) + e.p.hi) * first, second};
 }
 
+// c in two parts.
+template <class T>
+MLPKERN_INLINE Pair<T> pair_of(Twin c) {
+  if constexpr (sizeof(T) == sizeof(double)) return {Vec<T>(c.hi), Vec<T>(c.lo)};
+  const float hi = static_cast<float>(c.hi);
+  return {Vec<T>(T(hi)), Vec<T>(static_cast<T>(c.hi - static_cast<double>(hi)))};
+}
+// a b, rounded once, and as a pair.
+template <class T>
+MLPKERN_INLINE Vec<T> rounded_product(Pair<T> a, Pair<T> b) {
+  return fma(a.hi, b.hi, fma(a.hi, b.lo, a.lo * b.hi));
+}
+template <class T>
+MLPKERN_INLINE Pair<T> pair_product(Pair<T> a, Pair<T> b) {
+  const Vec<T> hi = a.hi * b.hi;
+  return {hi, fma(a.hi, b.hi, -hi) + fma(a.hi, b.lo, a.lo * b.hi)};
+}
+template <class T>
+MLPKERN_INLINE Pair<T> pair_product(Vec<T> a, Pair<T> b) {
+  const Vec<T> hi = a * b.hi;
+  return {hi, fma(a, b.lo, fma(a, b.hi, -hi))};
+}
+template <class T>
+MLPKERN_INLINE Pair<T> pair_sum(Pair<T> a, Pair<T> b) {
+  const Vec<T> hi = a.hi + b.hi, part = hi - a.hi;
+  return {hi, ((a.hi - (hi - part)) + (b.hi - part)) + (a.lo + b.lo)};
+}
+
+// exp(x) `raise` for x.hi <= 0; x.lo, up to 2^-17 (2^-43), multiplies all of exp(r) = 1 + p.
+template <class T>
+MLPKERN_INLINE Pair<T> raised_exponential(Pair<T> x) {
+  using F = Format<T>;
+  const auto e = reduce_exponential<T, true>(max(Vec<T>(F::low), x.hi), F::bias + T(F::raise_bits));
+  const Vec<T> p_low = fma(x.lo, e.p.hi, x.lo) + e.p.lo;
+  const Vec<T> power = power_of_biased(e.shifted), hi = fma(power, e.p.hi, power);
+  return {hi, fma(power, p_low, fma(power, e.p.hi, power - hi))};
+}
 // exp(x) `raise` for x <= 0.
 template <class T>
 MLPKERN_INLINE Pair<T> raised_exponential(Vec<T> x) {
@@ -124,13 +162,17 @@ MLPKERN_INLINE Pair<T> raised_exponential(Vec<T> x) {
   return {hi, rest_of_product(power, e.p, power - hi)};
 }
 
-// n/d of numbers that are not negative, rounded once, but for 2^-20 ULP. Computed as -n/d, which spares the
-// negations that the remainder would need.
+// -n/d, rounded once, but for 2^-20 ULP. The sign spares the negations that the remainder would need.
 template <class T>
-MLPKERN_INLINE Vec<T> quotient(Pair<T> n, Pair<T> d) {
+MLPKERN_INLINE Vec<T> negative_quotient(Pair<T> n, Pair<T> d) {
   const Vec<T> reciprocal = Vec<T>(T(-1)) / d.hi, q = n.hi * reciprocal;
   const Vec<T> remainder = fma(q, d.hi, n.hi) + fma(q, d.lo, n.lo);
-  return abs(fma(reciprocal, remainder, q));
+  return fma(reciprocal, remainder, q);
+}
+// n/d of numbers that are not negative.
+template <class T>
+MLPKERN_INLINE Vec<T> quotient(Pair<T> n, Pair<T> d) {
+  return abs(negative_quotient(n, d));
 }
 
 }  // namespace mlpkern::MLPKERN_ISA

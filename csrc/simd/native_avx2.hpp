@@ -26,6 +26,14 @@ MLPKERN_INLINE __m256 lookup_native(const float (&table)[16],
   return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(i, 28)));
 }
 
+// A lane at a time.
+MLPKERN_INLINE NativeOf<double, kVectorBytes>::type lookup_native(
+    const double (&table)[16], NativeOf<std::uint64_t, kVectorBytes>::type index) {
+  NativeOf<double, kVectorBytes>::type v;
+  for (Index i = 0; i < kVectorBytes / 8; ++i) v[i] = table[index[i] & 15];
+  return v;
+}
+
 // All ones in lanes 0..n-1: a window of eight (four) integers that slides over ones, then zeros.
 MLPKERN_INLINE __m256i first_lanes32(Index n) {
   alignas(32) static constexpr std::int32_t ones[16] = {-1, -1, -1, -1, -1, -1, -1, -1};

@@ -22,6 +22,11 @@ MLPKERN_INLINE __m512 lookup_native(const float (&table)[16],
                                     NativeOf<std::uint32_t, kVectorBytes>::type index) {
   return _mm512_maskz_permutexvar_ps(0xffff, reinterpret_cast<__m512i>(index), _mm512_loadu_ps(table));
 }
+MLPKERN_INLINE __m512d lookup_native(const double (&table)[16],
+                                     NativeOf<std::uint64_t, kVectorBytes>::type index) {
+  return _mm512_permutex2var_pd(_mm512_loadu_pd(table), reinterpret_cast<__m512i>(index),
+                                _mm512_loadu_pd(table + 8));
+}
 
 MLPKERN_INLINE __mmask16 first_lanes(Index n) { return static_cast<__mmask16>((1u << n) - 1u); }
 

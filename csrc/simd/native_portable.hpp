@@ -20,6 +20,14 @@ MLPKERN_INLINE NativeOf<float, kVectorBytes>::type lookup_native(
   return v;
 }
 
+// A lane at a time.
+MLPKERN_INLINE NativeOf<double, kVectorBytes>::type lookup_native(
+    const double (&table)[16], NativeOf<std::uint64_t, kVectorBytes>::type index) {
+  NativeOf<double, kVectorBytes>::type v;
+  for (Index i = 0; i < kVectorBytes / 8; ++i) v[i] = table[index[i] & 15];
+  return v;
+}
+
 }  // namespace mlpkern::MLPKERN_ISA
 
 #include "simd/partial_by_copy.hpp"

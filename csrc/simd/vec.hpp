@@ -8,7 +8,7 @@
 //   kHasFma                      false only for the portable baseline
 //   fma(a, b, c)                 a b + c, rounded once; the baseline rounds twice
 //   larger, smaller              a > b ? a : b and a < b ? a : b: b where either is NaN
-//   lookup_native(table, index)  table[index mod 16] in each lane, of 16 floats
+//   lookup_native(table, index)  table[index mod 16] in each lane, of 16 floats or doubles
 //   load_partial(p, n)           lanes 0..n-1 from memory, the others 0; reads nothing past p + n
 //   store_partial(p, v, n)       lanes 0..n-1 to memory; writes nothing past p + n;   0 <= n <= width
 //   HalfFloats, widen, narrow    as many floats as a register holds doubles; both ways between the two
@@ -119,7 +119,8 @@ MLPKERN_INLINE Vec<T> select(Mask<T> mask, Vec<T> if_true, Vec<T> if_false) {
 }
 
 // table[index mod 16] in each lane.
-MLPKERN_INLINE Vec<float> lookup(const float (&table)[16], Vec<float>::Bits index) {
+template <class T>
+MLPKERN_INLINE Vec<T> lookup(const T (&table)[16], typename Vec<T>::Bits index) {
   return lookup_native(table, index);
 }
 
