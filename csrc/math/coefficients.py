@@ -240,6 +240,8 @@ def main() -> None:
     emit("kLogWide", "(atanh(t)/t - 1)/t^2 in z = t^2,", atanh, (0, bound**2), 3)
     emit("kLog", "(atanh(t)/t - 1)/t^2 in z = t^2,", atanh, (0, bound**2), 12, twins=3)
 
+    emit("kLogDouble", "(atanh(t)/t - 1)/t^2 in z = t^2,", atanh, (0, bound**2), 7)
+
     eighth = (mp.pi / 4) ** 2 * (1 + mp.mpf(2) ** -20)
     sine = series(
         lambda z: (mp.sin(mp.sqrt(z)) / mp.sqrt(z) - 1) / z,
