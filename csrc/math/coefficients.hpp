@@ -27,6 +27,8 @@ constexpr double kLn2Parts[] = {0.6931471805592082, 7.371002565167799e-13};
 constexpr float kLn2PartsFloat[] = {0.693145752f, 1.42860677e-6f};
 // pi/2; each but the last times one up to 2^20 is exact
 constexpr double kHalfPiParts[] = {1.5707963267341256, 6.077100506303966e-11, 2.0222662487111665e-21, 8.4784276603689e-32};
+// the same, in two
+constexpr double kHalfPiTwoParts[] = {1.5707963267341256, 6.077100506506192e-11};
 
 // (exp(r) - 1 - r)/r^2 on [-0.3466, 0.3466], relative error 2^-34.1.
 constexpr double kExpWide[] = {

@@ -221,6 +221,8 @@ def main() -> None:
         "pi/2; each but the last times one up to 2^20 is exact",
     )
 
+    parts("kHalfPiTwoParts", mp.pi / 2, [33, 53], "the same, in two")
+
     expm1 = series(
         lambda r: (mp.expm1(r) - r) / r**2,
         lambda r: mp.fsum(r**n / mp.factorial(n + 2) for n in range(6)),
