@@ -155,7 +155,8 @@ MLPKERN_INLINE Pair<T> pair_sum(Pair<T> a, Pair<T> b) {
   return {hi, ((a.hi - (hi - part)) + (b.hi - part)) + (a.lo + b.lo)};
 }
 
-// exp(x), raised, for x.hi <= 0; x.lo, up to 2^-17 (2^-43), multiplies all of exp(r) = 1 + p.
+// exp(x), raised, for x.hi <= 0; x.lo, up to 2^-17 (2^-43), multiplies all of exp(r) = 1 + p, and is as large
+// a part of the lower half: rounded, the result is hi + lo, not hi.
 template <class T>
 MLPKERN_INLINE Pair<T> raised_exponential(Pair<T> x) {
   using F = Format<T>;
