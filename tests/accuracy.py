@@ -184,10 +184,10 @@ def borders(dtype: Any) -> Array:
     """Return special values, kinks, places where a kernel changes its formula; and neighbours."""
     info = np.finfo(dtype)
     # fmt: off
-    numbers = [0, info.smallest_subnormal, info.tiny, info.eps, info.max, math.log(2) / 2, 0.25,
-               0.3, math.sqrt(2) - 1, 0.5, 0.7, 1, 1.5, 3, 6, 16, 24, 32, 40, 88.7228394,
-               103.972084, 372.56662, 600, 623.83246, 709.782712893384, 745.1332191019412, 1000,
-               2**19, math.inf, math.nan]
+    numbers = [0, info.smallest_subnormal, info.tiny, info.eps, info.max, 0.0625, 0.09375,
+               math.log(2) / 2, 0.25, 0.3, math.sqrt(2) - 1, 0.5, 0.7, 1, 1.5, 3, 6, 9.3, 14.875,
+               16, 24, 32, 39, 40, 87.3365448, 88.7228394, 103.972084, 125, 372.56662, 600,
+               623.83246, 709.782712893384, 745.1332191019412, 1000, 2**19, math.inf, math.nan]
     # fmt: on
     if dtype == np.float64:
         numbers += [2.0**200, 2.0**540]

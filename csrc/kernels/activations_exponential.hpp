@@ -103,21 +103,19 @@ struct GELU {
 // f(s) = exp(-s^2);  f' = -2s f, f'' = (4s^2 - 2) f
 struct Gaussian {
   static constexpr const char* name = "Gaussian";
-  static constexpr double end = 32.0;  // exp(-1024) and its products are 0
+  template <class T>
+  static constexpr int works_in_t = kHasFma && sizeof(T) == sizeof(double) ? kValue | kDerivative : 0;
   template <class W>
   MLPKERN_INLINE Scaled<W> value(W s) const {
-    const auto e = decaying(-square(clamp(s, -end, end)));
-    return {e.x, e.scale};
+    return gaussian(s);
   }
   template <class W>
   MLPKERN_INLINE Scaled<W> derivative(W s) const {
-    const W kept = clamp(s, -end, end);
-    const auto e = decaying(-square(kept));
-    return {with_sign(abs(kept) * e.x * 2.0, -s), e.scale};
+    return gaussian_derivative(s);
   }
   template <class W>
   MLPKERN_INLINE Scaled<W> second_derivative(W s) const {
-    const W z = square(clamp(s, -end, end));
+    const W z = square(clamp(s, -32.0, 32.0));
     const auto e = decaying(-z);
     return {e.x * (z * 4.0 - 2.0), e.scale};
   }

@@ -44,23 +44,39 @@ struct Sigmoid {
 struct Softplus {
   static constexpr const char* name = "Softplus";
   static constexpr ParameterSpec parameters[] = {{"beta", 1.0}};
+  template <class T>
+  static constexpr int works_in_t = kHasFma && sizeof(T) == sizeof(double) ? kValue | kDerivative : 0;
   double beta;
   template <class W>
+  MLPKERN_INLINE W logit(W s) const {
+    return product<W>(to_double(s), Vec<double>(beta));
+  }
+  MLPKERN_INLINE Pair<double> logit(Vec<double> s) const {
+    const Pair<double> x = pair_product(s, pair_of<double>({beta, 0.0}));
+    // Where exp has long reached its end, the rest would count as much as the whole, and infinity has none.
+    return {x.hi, select(abs(x.hi) < Vec<double>(1024.0), x.lo, Vec<double>(0.0))};
+  }
+  // x/beta; the reciprocal is taken once a call, not once an element
+  template <class W>
+  MLPKERN_INLINE W over_beta(W x) const {
+    return x * (1.0 / W(beta));
+  }
+  MLPKERN_INLINE Vec<double> over_beta(Pair<double> x) const {
+    const Vec<double> b(beta), one(1.0), inverse = one / b;
+    return rounded_product(x, {inverse, fma(-inverse, b, one) * inverse});
+  }
+  template <class W>
   MLPKERN_INLINE Scaled<W> value(W s) const {
-    const W x = product<W>(to_double(s), Vec<double>(beta));
-    const auto e = decaying(-abs(x));
-    const Mask<double> deep = x < W(-600.0);  // log1p(e) is e
-    const W inverse = 1.0 / W(beta);          // once a call, not once an element
-    const W tail = select(deep, e.x, log1p_of_fraction(e.x, e.minus_one)) * inverse;
-    return {select(s > W(0.0), s, W(0.0)) + tail, scale_where(deep, e.scale)};
+    const auto tail = log1p_of_decay(logit(s));
+    return {select(s > W(0.0), s, W(0.0)) + over_beta(tail.x), tail.scale};
   }
   template <class W>
   MLPKERN_INLINE Scaled<W> derivative(W s) const {
-    return logistic(product<W>(to_double(s), Vec<double>(beta)));
+    return logistic(logit(s));
   }
   template <class W>
   MLPKERN_INLINE Scaled<W> second_derivative(W s) const {
-    const Scaled<W> d = logistic_derivative(product<W>(to_double(s), Vec<double>(beta)));
+    const Scaled<W> d = logistic_derivative(logit(s));
     return {d.x * beta, d.scale};
   }
 };
@@ -68,6 +84,8 @@ struct Softplus {
 // f(s) = log sigma(s) = -softplus(-s);  f' = sigma(-s), f'' = -sigma'(s)
 struct LogSigmoid {
   static constexpr const char* name = "LogSigmoid";
+  template <class T>
+  static constexpr int works_in_t = Softplus::works_in_t<T>;
   template <class W>
   MLPKERN_INLINE Scaled<W> value(W s) const {
     const Scaled<W> softplus = Softplus{1.0}.value(-s);

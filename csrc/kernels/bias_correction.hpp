@@ -28,8 +28,7 @@ inline double product_error(double a, double b, double p) {
   }
 }
 
-// Two numbers.
-struct Pair {
+struct Two {
   double first, second;
 };
 
@@ -37,7 +36,7 @@ struct Pair {
 // doubles each time, and in double alone it would reach 1e-13 of Adam's bias correction. No libm: every
 // machine has the same bits. Side by side, because a chain of squarings leaves the processor idle: one after
 // the other took 1.6 times as long.  0 <= base < 1, n >= 0.
-inline Pair one_minus_powers(Pair bases, std::int64_t n) {
+inline Two one_minus_powers(Two bases, std::int64_t n) {
   constexpr double kNothing = 0x1p-60;  // beside 1
   const auto product = [](Parts a, Parts b) {
     const double p = a.high * b.high;

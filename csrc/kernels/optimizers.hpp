@@ -83,7 +83,7 @@ struct AdamStep {
   Penalty<T> penalized;
 
   AdamStep(const double* h, std::int64_t step) : AdamStep(h, one_minus_powers({h[1], h[2]}, step)) {}
-  AdamStep(const double* h, Pair corrections)
+  AdamStep(const double* h, Two corrections)
       : minus_step_size(T(-h[0] / corrections.first)), beta2(T(h[2])), rest2(T(1 - h[2])),
         inverse_root(T(1 / __builtin_sqrt(corrections.second))), eps(T(h[3])), shrink(T(1 - h[0] * h[4])),
         shrinks(decoupled && h[4] != 0), towards(1 - h[1]), penalized(decoupled ? 0.0 : h[4]) {}

@@ -221,6 +221,8 @@ def main() -> None:
         "pi/2; each but the last times one up to 2^20 is exact",
     )
 
+    parts("kHalfPiTwoParts", mp.pi / 2, [33, 53], "the same, in two")
+
     expm1 = series(
         lambda r: (mp.expm1(r) - r) / r**2,
         lambda r: mp.fsum(r**n / mp.factorial(n + 2) for n in range(6)),
@@ -239,6 +241,8 @@ def main() -> None:
     atanh = series(lambda z: (mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, atanh_series)
     emit("kLogWide", "(atanh(t)/t - 1)/t^2 in z = t^2,", atanh, (0, bound**2), 3)
     emit("kLog", "(atanh(t)/t - 1)/t^2 in z = t^2,", atanh, (0, bound**2), 12, twins=3)
+
+    emit("kLogDouble", "(atanh(t)/t - 1)/t^2 in z = t^2,", atanh, (0, bound**2), 7)
 
     eighth = (mp.pi / 4) ** 2 * (1 + mp.mpf(2) ** -20)
     sine = series(

@@ -53,13 +53,6 @@ MLPKERN_INLINE W tanh(W s) {
 
 // The same in T itself.
 
-// -|x|
-template <class T>
-MLPKERN_INLINE Pair<T> negative_abs(Pair<T> x) {
-  const auto flip = bits_of(Vec<T>(T(-0.0))) & ~bits_of(x.hi);
-  return {from_bits<T>(bits_of(x.hi) ^ flip), from_bits<T>(bits_of(x.lo) ^ flip)};
-}
-
 // 1 + e, of e raised.
 template <class T>
 MLPKERN_INLINE Pair<T> one_and(Pair<T> raised) {

@@ -23,17 +23,21 @@ template <class T>
 struct Pair {
   Vec<T> hi, lo;
 };
+template <class T>
+struct LaneOf<Pair<T>> {
+  using type = T;
+};
 
 // `shift` added to a small number rounds it to an integer k in the lowest bits, `shift + bias` to 2^k's
-// exponent. Below `low` exp, and a thousand times it, is 0, above `high` infinite. `raise` times exp(x), for
-// x <= 0, is 0 or normal.
+// exponent. Below `low` exp, and a thousand times it, is 0, above `high` infinite. exp(x), for x <= 0, is
+// kept raised by 2^raise_bits, where it is normal; `lower` brings it back.
 template <class T>
 struct Format;
 template <>
 struct Format<float> {
   static constexpr int mantissa_bits = 23, raise_bits = 64;
   static constexpr float shift = 0x1.8p23f, bias = 127.0f, low = -125.0f, high = 89.5f;
-  static constexpr float raise = 0x1p64f, lower = 0x1p-64f;
+  static constexpr float lower = 0x1p-64f;
   static constexpr auto& ln2 = kLn2PartsFloat;
   static constexpr auto& exp = kExpFloat;
 };
@@ -41,7 +45,7 @@ template <>
 struct Format<double> {
   static constexpr int mantissa_bits = 52, raise_bits = 512;
   static constexpr double shift = kRoundingShift, bias = 1023.0, low = -760.0, high = 710.5;
-  static constexpr double raise = 0x1p512, lower = 0x1p-512;
+  static constexpr double lower = 0x1p-512;
   static constexpr auto& ln2 = kLn2Parts;
   static constexpr auto& exp = kExpDouble;
 };
@@ -123,6 +127,13 @@ MLPKERN_INLINE Pair<T> pair_of(Twin c) {
   const float hi = static_cast<float>(c.hi);
   return {Vec<T>(T(hi)), Vec<T>(static_cast<T>(c.hi - static_cast<double>(hi)))};
 }
+// -|x|
+template <class T>
+MLPKERN_INLINE Pair<T> negative_abs(Pair<T> x) {
+  const auto flip = bits_of(Vec<T>(T(-0.0))) & ~bits_of(x.hi);
+  return {from_bits<T>(bits_of(x.hi) ^ flip), from_bits<T>(bits_of(x.lo) ^ flip)};
+}
+
 // a b, rounded once, and as a pair.
 template <class T>
 MLPKERN_INLINE Vec<T> rounded_product(Pair<T> a, Pair<T> b) {
@@ -144,7 +155,8 @@ MLPKERN_INLINE Pair<T> pair_sum(Pair<T> a, Pair<T> b) {
   return {hi, ((a.hi - (hi - part)) + (b.hi - part)) + (a.lo + b.lo)};
 }
 
-// exp(x) `raise` for x.hi <= 0; x.lo, up to 2^-17 (2^-43), multiplies all of exp(r) = 1 + p.
+// exp(x), raised, for x.hi <= 0; x.lo, up to 2^-17 (2^-43), multiplies all of exp(r) = 1 + p, and is as large
+// a part of the lower half: rounded, the result is hi + lo, not hi.
 template <class T>
 MLPKERN_INLINE Pair<T> raised_exponential(Pair<T> x) {
   using F = Format<T>;
@@ -153,7 +165,7 @@ MLPKERN_INLINE Pair<T> raised_exponential(Pair<T> x) {
   const Vec<T> power = power_of_biased(e.shifted), hi = fma(power, e.p.hi, power);
   return {hi, fma(power, p_low, fma(power, e.p.hi, power - hi))};
 }
-// exp(x) `raise` for x <= 0.
+// exp(x), raised, for x <= 0.
 template <class T>
 MLPKERN_INLINE Pair<T> raised_exponential(Vec<T> x) {
   using F = Format<T>;

@@ -64,6 +64,19 @@ MLPKERN_INLINE Scaled<W> gelu_derivative(W s) {
   return {select(negative, tail, 1.0 - tail), scale_where(negative, e.scale)};
 }
 
+// exp(-s^2) and its derivative; past 32 both are 0.
+template <class W>
+MLPKERN_INLINE Scaled<W> gaussian(W s) {
+  const auto e = decaying(-square(clamp(s, -32.0, 32.0)));
+  return {e.x, e.scale};
+}
+template <class W>
+MLPKERN_INLINE Scaled<W> gaussian_derivative(W s) {
+  const W kept = clamp(s, -32.0, 32.0);
+  const auto e = decaying(-square(kept));
+  return {with_sign(abs(kept) * e.x * 2.0, -s), e.scale};
+}
+
 // The same in T itself.
 template <class T>
 struct MillsTable;
@@ -92,6 +105,23 @@ template <class T>
 MLPKERN_INLINE Pair<T> raised_gaussian_half(Vec<T> t) {
   const Vec<T> z = t * t, minus_half(T(-0.5));
   return raised_exponential(Pair<T>{z * minus_half, fma(t, t, -z) * minus_half});
+}
+
+template <class T>
+MLPKERN_INLINE Pair<T> raised_gaussian(Vec<T> t) {
+  const Vec<T> z = t * t;
+  return raised_exponential(Pair<T>{-z, fma(-t, t, z)});
+}
+template <class T>
+MLPKERN_INLINE Scaled<Vec<T>> gaussian(Vec<T> s) {
+  const Pair<T> e = raised_gaussian(clamp(s, -32.0, 32.0));
+  return {e.hi + e.lo, Vec<T>(Format<T>::lower)};
+}
+template <class T>
+MLPKERN_INLINE Scaled<Vec<T>> gaussian_derivative(Vec<T> s) {
+  const Vec<T> t = min(Vec<T>(T(32)), abs(s)), twice = t + t;
+  const Pair<T> e = raised_gaussian(t);
+  return {with_sign(fma(twice, e.hi, twice * e.lo), -s), Vec<T>(Format<T>::lower)};
 }
 
 template <class T>
