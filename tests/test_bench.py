@@ -5,6 +5,7 @@ import math
 import os
 import re
 import signal
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +18,7 @@ from mlpkern.cli.bench.cases import FORMS, GROUPS, Case, cases, widths_text
 from mlpkern.cli.bench.peers import Prepared, numpy_ops
 from mlpkern.cli.bench.problems import expected, problem
 from mlpkern.cli.bench.worker import Worker, compare, tolerance
+from mlpkern.cli.common import machine
 
 NUMPY = ["bench", "--quick", "--against", "numpy", "--threads", "1"]
 
@@ -277,6 +279,24 @@ def test_the_summary_counts_what_is_lost():
     assert (one["rows"], one["lost"], one["mean"], one["worst"]) == (2, 1, pytest.approx(2), 0.5)
     assert one["worst_name"] == "4-16-2, 32, SGD"
     assert (two["threads"], two["lost"]) == (2, 0)
+
+
+def test_results_are_drawn_from_their_files(tmp_path, capsys):
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+    files = []
+    for name, row in (("a", a_row("step", "SGD", 0.5)), ("b", a_row("inference", "predict", 2.0))):
+        files.append(str(tmp_path / f"{name}.json"))
+        Path(files[-1]).write_text(json.dumps({"machine": machine(), "rows": [row]}))
+    out = tmp_path / "both.png"
+    assert main(["plot", "bench", *files, "--out", str(out)]) == 0
+    assert out.stat().st_size > 1000
+    for text in ("[]", "{}", "no JSON", '{"machine": {}, "rows": []}'):
+        Path(files[1]).write_text(text)
+        before = out.read_bytes()
+        assert main(["plot", "bench", *files, "--out", str(out)]) == 1
+        message = "b.json was not written by mlpkern bench --json"
+        assert message in capsys.readouterr().err
+        assert out.read_bytes() == before
 
 
 def test_the_picture_has_maps_and_lines():

@@ -15,6 +15,7 @@ from mlpkern.cli import common, demo, main, numpy_peer, train
 from mlpkern.persistence import load_with_metadata
 
 COMMANDS = ["demo", "train", "predict", "bench", "plot", "info"]
+PICTURES = ["activations", "graph", "loss", "bench"]
 
 
 def last_json(text):
@@ -56,7 +57,7 @@ def line(tmp_path):
 
 @pytest.mark.parametrize(
     "command",
-    [[], *([name] for name in COMMANDS), *(["plot", x] for x in ("activations", "graph", "loss"))],
+    [[], *([name] for name in COMMANDS), *(["plot", x] for x in PICTURES)],
     ids=" ".join,
 )
 def test_help_fits_80_columns(capsys, monkeypatch, command):

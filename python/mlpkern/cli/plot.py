@@ -1,15 +1,17 @@
-"""Draw activations, a network's computation graph, or the losses of a training.
+"""Draw activations, a network, the losses of a training, or a benchmark.
 
     mlpkern plot activations [NAME ...] --out activations.png
     mlpkern plot graph --sizes 64-128-10 --out graph.svg
     mlpkern plot graph --model model.npz --out graph.dot
     mlpkern plot loss model.npz [model.npz ...] --out loss.png
+    mlpkern plot bench bench.json [bench.json ...] --out bench.png
 
 The suffix of FILE chooses the format. A graph is written as .svg or .dot; the
 other pictures need matplotlib: pip install 'mlpkern[demo]'.
 """
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import mlpkern as mk
 from mlpkern import plots
 from mlpkern.persistence import load, load_with_metadata, write_whole
 
+from .bench import picture, report
 from .common import UsageError, activation, widths
 
 
@@ -42,6 +45,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     kind.add_argument("models", nargs="+", metavar="FILE.npz", help="what train saved")
     _out(kind)
 
+    kind = kinds.add_parser("bench", help="the ratios of what mlpkern bench --json wrote")
+    kind.add_argument("results", nargs="+", metavar="FILE.json", help="of one machine")
+    _out(kind)
+
 
 def _out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="FILE", help="where to write")
@@ -53,6 +60,8 @@ def run(args: argparse.Namespace) -> None:
         _graph(args)
     elif args.what == "loss":
         plots.write(plots.losses({path: _history(path) for path in args.models}), args.out)
+    elif args.what == "bench":
+        plots.write(_benchmark(args.results), args.out)
     else:
         plots.write(plots.activations(args.names), args.out)
     print(f"wrote {args.out}")
@@ -76,6 +85,19 @@ def write_graph(net: Any, path: str | Path) -> None:
     if text is None:
         raise UsageError(f"a graph's name must end in .svg or .dot, not {str(path)!r}")
     write_whole(path, lambda file: file.write(text.encode()))
+
+
+def _benchmark(paths: list[str]) -> Any:
+    results = []
+    for path in paths:
+        try:
+            results.append(json.loads(Path(path).read_text()))
+            title = report.title(results[-1]["machine"])
+            rows = [row for result in results for row in result["rows"]]
+        except (ValueError, TypeError, KeyError):
+            raise ValueError(f"{path} was not written by mlpkern bench --json") from None
+    title = title.splitlines()[0]  # whether others use the machine now says nothing
+    return picture.draw({"rows": rows}, f"times as fast as the best other library; {title}")
 
 
 def _history(path: str) -> dict[str, list[float]]:
