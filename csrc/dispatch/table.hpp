@@ -61,6 +61,10 @@ struct OptimizerKernels {
   void (*update)(T* w, const T* g, T* const* states, Index n, const double* parameters, std::int64_t step);
 };
 
+// The lanes of a register where it is widest: a sum over lanes is defined by so many, on every ISA.
+template <class T>
+inline constexpr Index kLanes = 64 / static_cast<Index>(sizeof(T));
+
 // What an element of a product starts from: bias, of its column; bias_of_rows, of its row; accumulate, what
 // it holds.
 enum class Start { zero, bias, bias_of_rows, accumulate };
@@ -85,9 +89,9 @@ struct Kernels {
   void (*add_column_sums)(Matrix<const T> m, T* sums);
 
   // dw (D, L) = start + x ds', start zero or accumulate, and so db (L,), null for none, from the sums of ds
-  // along its rows; x (D, n) and ds (L, n), both with col_stride 1: a sample in each lane. Lane j of a
-  // register of 64 bytes adds up samples j, j + 16, … (j + 8 of double) in order, and the lanes are folded,
-  // the second half onto the first, until one is left.
+  // along its rows; x (D, n) and ds (L, n), both with col_stride 1: a sample in each lane. Lane j of
+  // kLanes adds up samples j, j + kLanes, … in order, and the lanes are folded, the second half onto the
+  // first, until one is left.
   void (*sum_over_lanes)(Matrix<const T> x, Matrix<const T> ds, Matrix<T> dw, T* db, Start start);
 
   // to[j * to_stride + i] = m(i, j); m has col_stride 1.

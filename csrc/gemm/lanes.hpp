@@ -2,7 +2,7 @@
 // Products over turned values, whose samples lie in the lanes: dw = start + x ds', x (D, n) and ds (L, n), a
 // sum over the columns of both.
 //
-// kLanes virtual lanes, as many as the widest register has: lane j adds up columns j, j + kLanes, … in order;
+// kLanes virtual lanes: lane j adds up columns j, j + kLanes, … in order;
 // then the second half of the lanes is added to the first, until one is left. A last part of fewer columns
 // goes on with zeros in the other lanes. The fold, some 80 operations for a block of dw, is done for as many
 // elements together as a register has lanes, after a transposition in registers.
@@ -16,8 +16,7 @@ namespace mlpkern::MLPKERN_ISA {
 template <class T>
 struct LaneSums {
   static constexpr Index W = Vec<T>::width;
-  static constexpr Index kLanes = 64 / static_cast<Index>(sizeof(T));
-  static constexpr Index parts = kLanes / W;  // registers for the virtual lanes
+  static constexpr Index parts = kLanes<T> / W;  // registers for the virtual lanes
   // A block of dw, X of its rows by S of its columns: X * S * parts accumulators, X + S loads a part.
   //   32 registers, AVX-512: 4 * 4 * 1;  NEON and the 16 of AVX2: 2 * 2 * parts
   static constexpr Index side = parts == 1 ? 4 : 2;
@@ -42,7 +41,7 @@ struct LaneSums {
       }
     };
     Index first = 0;
-    for (; first + kLanes <= n; first += kLanes) {
+    for (; first + kLanes<T> <= n; first += kLanes<T>) {
       add(first, [](const T* p, Index part) { return load(p + part * W); });
     }
     if (first < n) {

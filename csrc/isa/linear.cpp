@@ -63,15 +63,11 @@ template <class T>
 void transpose_rows(Matrix<const T> m, T* to, Index to_stride) {
   constexpr Index kShort = 4;  // rows or columns that would leave a square mostly empty
   if (m.cols > kShort && m.rows > kShort) return transpose_columns(transposed(m), to, to_stride);
-  Index done = 0;
-  if (m.cols == m.row_stride) {
-    if (m.cols == 2) done = part_columns<2>(m.data, m.rows, to, to_stride);
-    if (m.cols == 4) done = part_columns<4>(m.data, m.rows, to, to_stride);
-  } else if (m.rows == to_stride) {
-    if (m.rows == 2) done = join_rows<2>(m.data, m.row_stride, m.cols, to);
-    if (m.rows == 4) done = join_rows<4>(m.data, m.row_stride, m.cols, to);
-  }
-  const Index i0 = m.cols == m.row_stride ? done : 0, j0 = i0 == 0 ? done : 0;
+  Index i0 = 0, j0 = 0;  // what is done of the rows, or of the columns
+  if (m.cols == 2 && m.row_stride == 2) i0 = part_columns<2>(m.data, m.rows, to, to_stride);
+  if (m.cols == 4 && m.row_stride == 4) i0 = part_columns<4>(m.data, m.rows, to, to_stride);
+  if (i0 == 0 && m.rows == 2 && to_stride == 2) j0 = join_rows<2>(m.data, m.row_stride, m.cols, to);
+  if (i0 == 0 && m.rows == 4 && to_stride == 4) j0 = join_rows<4>(m.data, m.row_stride, m.cols, to);
   for (Index j = j0; j < m.cols; ++j) {
     for (Index i = i0; i < m.rows; ++i) to[j * to_stride + i] = m.data[i * m.row_stride + j];
   }

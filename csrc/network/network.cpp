@@ -23,16 +23,21 @@ Passes<T> Network<T>::passes() const {
 }
 
 template <class T>
-int Network<T>::workers(Index n, double passes) const {
-  return workers_for(passes * program_.work_a_row() * static_cast<double>(n));
+int Network<T>::workers(Index rows) const {
+  return workers_for(program_.work_a_row() * static_cast<double>(rows));
+}
+
+template <class T>
+int Network<T>::crew_for(Index items, Index rows) const {
+  return static_cast<int>(std::clamp<Index>(items, 1, workers(rows)));
 }
 
 template <class T>
 void Network<T>::predict(const T* x, Index n, T* y) const {
   const Tiling tiling = tiling_of_forward<T>(program_, n);
   const Index D = program_.input_width(), K = program_.output_width(), last = program_.output();
-  const int crew = workers(n, 1);
-  const Lease workspace(idle_, crew, tiling.padded_tile(), program_, false);
+  const int crew = crew_for(tiling.tiles(), n);
+  const Lease workspace(idle_, crew, tiling.tile, program_, {true, false});
   parallel_for(tiling.tiles(), crew, [&](Index i, int worker) {
     const Rows rows = tiling.rows_of_tile(i);
     const T* const x_rows = x + rows.first * D;
@@ -53,9 +58,9 @@ double Network<T>::value(const T* x, const Targets<T>& targets, Index n, const L
   const std::size_t operations = pair_with_loss(loss);
   const Index D = program_.input_width(), last = output_of(operations), K = program_.widths[at(last)];
   const Tiling tiling = tiling_of_forward<T>(program_, n);
-  const int crew = workers(n, 1);
+  const int crew = crew_for(tiling.tiles(), n);
   std::vector<double> cost(at(n)), factor(at(n));
-  const Lease workspace(idle_, crew, tiling.padded_tile(), program_, false);
+  const Lease workspace(idle_, crew, tiling.tile, program_, {true, false});
   parallel_for(tiling.tiles(), crew, [&](Index i, int worker) {
     const Rows rows = tiling.rows_of_tile(i);
     const T* const x_rows = x + rows.first * D;
@@ -76,9 +81,9 @@ void Network<T>::forward(const T* x, Index n, T* y) {
   kept_tiling_.n = 0;  // until every value is there
   const Tiling tiling = tiling_of_training<T>(program_, n);
   const Index D = program_.input_width(), K = program_.output_width(), last = program_.output();
-  kept_.reserve(rounded_up(n, kLanes<T>), program_.widths);
+  kept_.reserve(tiling.tiles() * tiling.tile, program_.widths);
   const Values<T> v = {kept_.starts().data(), 0};
-  parallel_for(tiling.tiles(), workers(n, 1), [&](Index i, int) {
+  parallel_for(tiling.tiles(), workers(n), [&](Index i, int) {
     const Rows rows = tiling.rows_of_tile(i);
     const Passes<T> pass = passes();
     pass.turn(x + rows.first * D, D, rows, v.data[0] + rows.first * D);

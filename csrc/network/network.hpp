@@ -73,7 +73,9 @@ class Network {
   };
 
   Passes<T> passes() const;
-  int workers(Index n, double passes) const;
+  // The threads for a forward pass over so many rows; backward takes twice as long.
+  int workers(Index rows) const;
+  int crew_for(Index items, Index rows) const;  // the same, as many as there are items
 
   // `prepare(passes, v, d, rows)` makes what is not kept of v, and d of the value from which to descend.
   template <class Prepare>

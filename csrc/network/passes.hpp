@@ -3,8 +3,6 @@
 // allocates nothing; who runs which rows is decided in network.cpp and training.cpp.
 #pragma once
 
-#include <vector>
-
 #include "network/objective.hpp"
 #include "network/program.hpp"
 #include "network/tiling.hpp"
@@ -47,7 +45,8 @@ class Passes {
   // One operation of the backward pass, parameters apart: d of its inputs from d of its output.
   void backward_inputs(const Operation& op, const Backward<T>& pass, Rows rows) const;
 
-  // dw[first_input …] += x' ds, a block of the layer's inputs; db with the block that holds input 0.
+  // dw[first_input …] = start + x' ds, a block of the layer's inputs, or all of them where rows are turned;
+  // db with the block that holds input 0.
   void backward_parameters(const Operation& op, const Backward<T>& pass, Rows rows, Index first_input,
                            Index inputs, Start start) const;
 

@@ -7,10 +7,6 @@
 
 namespace mlpkern {
 
-// A register's lanes where it is widest: turned columns are as many samples long, or a multiple.
-template <class T>
-constexpr Index kLanes = 64 / static_cast<Index>(sizeof(T));
-
 // Some rows of a batch. Their values lie row after row (stride 0) or turned: column after column, each
 // `stride` long, a sample in each lane and in the last lanes none.
 struct Rows {
@@ -24,7 +20,7 @@ struct Rows {
 // layers while they stay in cache.
 struct Tiling {
   Index n;
-  Index tile, chunk;  // rows; chunk is a multiple of tile where there are several
+  Index tile, chunk;  // rows; where rows are turned, both are multiples of lanes, and chunk one of tile
   Index lanes;        // what a turned column's length is a multiple of; 0 where rows are not turned
 
   Index chunks() const { return n == 0 ? 0 : ceil_div(n, chunk); }
@@ -34,14 +30,13 @@ struct Tiling {
     return {first, count, lanes == 0 ? 0 : rounded_up(count, lanes)};
   }
   Rows rows_of_tile(Index i) const { return rows(i * tile, n); }
-  Index padded_tile() const { return lanes == 0 ? tile : rounded_up(tile, lanes); }
 };
 
 // For a forward pass alone.
 template <class T>
 Tiling tiling_of_forward(const Program& program, Index n);
 
-// For a pass forward and back; `all_rows` says that all layers' values of all rows are kept.
+// For a pass forward and back.
 template <class T>
 Tiling tiling_of_training(const Program& program, Index n);
 

@@ -29,7 +29,7 @@ void Network<T>::chunk_gradients(Index chunk, Arrays<T>& arrays) const {
   }
 }
 
-// gradients = (0 or what they held) + chunk 0 + chunk 1 + …, block by block, each of which stays in L1.
+// gradients = (0 or what they held) + chunk 0 + chunk 1 + …, block by block, each of which stays in L1 or L2.
 template <class T>
 void Network<T>::fold_chunks(Index chunks, const Descent& descent, int crew) {
   constexpr Index kBlock = 4096;
@@ -65,7 +65,7 @@ void Network<T>::descend(const Descent& descent, const Prepare& prepare) {
   // it is in L2. Per step of 1024x5: SGD 6 to 10 % less, Adam 5 to 8 % more at one row and nothing at 32.
   // Layer by layer the rows of one use of a layer come before those of another; tile by tile they take turns.
   // The chains are the same where each layer is used once.
-  if (tiling.chunks() == 1 && tiling.lanes == 0 && workers(tiling.n, 3) > 1 && !program_.shares_layers()) {
+  if (tiling.chunks() == 1 && tiling.lanes == 0 && workers(3 * tiling.n) > 1 && !program_.shares_layers()) {
     descend_in_layers(descent, prepare);
   } else {
     descend_in_chunks(descent, prepare);
@@ -77,9 +77,9 @@ template <class Prepare>
 void Network<T>::descend_in_chunks(const Descent& descent, const Prepare& prepare) {
   const Tiling& tiling = descent.tiling;
   const Index D = program_.input_width(), chunks = tiling.chunks();
-  const int crew = chunks == 1 ? 1 : workers(tiling.n, 3);
+  const int crew = crew_for(chunks, 3 * tiling.n);
   if (chunks > 1) chunk_memory_.reserve(chunks * chunk_size());
-  const Lease workspace(idle_, crew, tiling.padded_tile(), program_, true);
+  const Lease workspace(idle_, crew, tiling.tile, program_, {descent.kept == nullptr, true});
   parallel_for(chunks, crew, [&](Index chunk, int number) {
     Worker<T>& worker = workspace[number];
     const Passes<T> pass = passes();
@@ -108,10 +108,10 @@ template <class Prepare>
 void Network<T>::descend_in_layers(const Descent& descent, const Prepare& prepare) {
   constexpr Index kRowsAtOnce = 4096;
   const Index n = descent.tiling.n, D = program_.input_width();
-  const int crew = workers(n, 3);
+  const int crew = workers(3 * n);
   const Index tile = std::min(descent.tiling.tile, rounded_up(ceil_div(n, crew), 6));
   const Tiling tiling = {n, tile, n, 0};
-  const Lease workspace(idle_, 1, n, program_, true);
+  const Lease workspace(idle_, 1, n, program_, {descent.kept == nullptr, true});
   Worker<T>& whole = workspace[0];
   const Values<T> d = {whole.gradients.starts().data(), 0};
   const Values<T> v = descent.kept != nullptr ? Values<T>{descent.kept->starts().data(), 0}
@@ -122,8 +122,9 @@ void Network<T>::descend_in_layers(const Descent& descent, const Prepare& prepar
     const Operation& op = program_.operations[k];
     if (op.kind == Operation::Kind::linear) {
       const Index inputs = program_.widths[at(op.inputs.front())];
-      const Index block = std::min<Index>(96, rounded_up(ceil_div(inputs, crew), 6));
-      parallel_for(ceil_div(inputs, block), crew, [&](Index i, int) {
+      const Index block = std::clamp<Index>(rounded_up(ceil_div(inputs, crew), 6), 6, 96);
+      const Index blocks = std::max<Index>(ceil_div(inputs, block), 1);  // without inputs, one for db
+      parallel_for(blocks, crew, [&](Index i, int) {
         for (Index first = 0; first < n; first += kRowsAtOnce) {  // one chain, in pieces
           poll();
           passes().backward_parameters(op, pass, {first, std::min(kRowsAtOnce, n - first)}, i * block,

@@ -6,7 +6,9 @@
 
 #include <array>
 #include <atomic>
+#include <limits>
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "base/aligned.hpp"
@@ -21,6 +23,10 @@ class ValueBuffers {
   // Room for `rows` rows of values of these widths. Throws std::bad_alloc.
   void reserve(Index rows, const std::vector<Index>& widths) {
     if (rows <= rows_ && starts_.size() == widths.size()) return;
+    const Index most = std::numeric_limits<Index>::max() / static_cast<Index>(sizeof(T)) / 2;
+    for (const Index width : widths) {
+      if (width > 0 && rows > most / width / static_cast<Index>(widths.size())) throw std::bad_alloc();
+    }
     // Past each value three lines: no two lie a multiple of 4 kB apart, where a load would seem to depend on
     // a store to the other.
     constexpr Index kLine = 64 / static_cast<Index>(sizeof(T));
@@ -76,21 +82,25 @@ class IdleWorkspaces {
   IdleWorkspaces(const IdleWorkspaces&) = delete;
   IdleWorkspaces& operator=(const IdleWorkspaces&) = delete;
 
+  struct Needs {
+    bool values, gradients;
+  };
+
   // A workspace for the time of a call.
   class Lease {
    public:
-    // Room for so many workers, each for the values of `rows` rows and, where asked, for their gradients.
+    // Room for so many workers, each for the values of `rows` rows, for their gradients, or both.
     // Throws std::bad_alloc.
-    Lease(IdleWorkspaces& idle, int workers, Index rows, const Program& program, bool gradients)
+    Lease(IdleWorkspaces& idle, int workers, Index rows, const Program& program, Needs needs)
         : idle_(idle), workspace_(idle.take()) {
       if (workspace_->size() < at(workers)) workspace_->resize(at(workers));
       for (int i = 0; i < workers; ++i) {
         Worker<T>& worker = (*workspace_)[at(i)];
-        worker.values.reserve(rows, program.widths);
+        if (needs.values) worker.values.reserve(rows, program.widths);
         worker.pointers.reserve(program.widths.size());
         worker.begun.resize(program.layers.size());
         worker.gradients_of_chunk.reserve(program.layers.size());
-        if (gradients) worker.gradients.reserve(rows, program.widths);
+        if (needs.gradients) worker.gradients.reserve(rows, program.widths);
       }
     }
     ~Lease() { idle_.give_back(std::move(workspace_)); }

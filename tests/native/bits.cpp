@@ -394,8 +394,8 @@ void run_lanes(const Kernels<T>& kernels, Report& report) {
   struct Layer {
     Index inputs, outputs, rows;
   };
-  const Layer layers[] = {{1, 1, 1},     {3, 2, 16}, {4, 4, 33}, {7, 5, 70},
-                          {20, 13, 135}, {9, 1, 48}, {2, 3, 0}};
+  const Layer layers[] = {{1, 1, 1},  {3, 2, 16},    {4, 4, 33}, {2, 3, 64},
+                          {7, 5, 70}, {20, 13, 135}, {9, 1, 48}, {2, 3, 0}};
   for (const auto& [D, L, n] : layers) {
     const Index stride = n + 5;
     const auto seed = static_cast<std::uint64_t>(D * 1009 + L * 31 + n);
@@ -411,6 +411,11 @@ void run_lanes(const Kernels<T>& kernels, Report& report) {
     Output<T> turned(std::vector<T>(at(D * stride)));
     kernels.transpose({x.data(), n, D, D, 1}, turned.data(), stride);
     report.line<T>("transpose").add(turned.all());
+    for (const Index apart : {n, stride}) {  // back
+      Output<T> rows(std::vector<T>(at(n * D)));
+      kernels.transpose({x.data(), D, n, apart, 1}, rows.data(), D);
+      report.line<T>("transpose").add(rows.all());
+    }
   }
 }
 
