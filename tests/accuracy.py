@@ -129,7 +129,9 @@ def exact_from_definition(row: Row, s: Array) -> Array:
                 high = float(y)
                 result[order, i] = high
                 if math.isfinite(high):
-                    result[order, i] += np.longdouble(float(y - high))
+                    shift = 200 if abs(high) < 1 else 0  # the rest of a subnormal is no double
+                    rest = float(gmpy2.mul_2exp(y - high, shift))
+                    result[order, i] += np.ldexp(np.longdouble(rest), -shift)
     return result
 
 
@@ -279,6 +281,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.error(
             f"no such activation: {', '.join(unknown)}; there are {', '.join(sorted(known))}"
         )
+    if options.samples < 1:
+        parser.error(f"--samples must be at least 1; got {options.samples}")
     if options.exhaustive and options.dtype != "float32":
         parser.error("--exhaustive is for float32: float64 has too many numbers")
     return options

@@ -38,6 +38,20 @@ def test_accuracy(
             assert error <= bound, f"{row} {order}: {error:.3f} ULP at {worst!r}"
 
 
+@pytest.mark.parametrize("beta", [1e-4, 1e-7, 1e-8, 1e-20, 1e-200])
+def test_softplus_of_a_small_beta(beta: float, isa: str) -> None:
+    """Its division lifts what exp leaves off."""
+    s = np.linspace(-760, 40, 801) / beta
+    (found,) = accuracy.measure(accuracy.Row("Softplus", {"beta": beta}), ["value"], s)
+    assert found[0] <= 2
+
+
+def test_the_oracle_is_not_rounded_where_values_are_subnormal() -> None:
+    row = accuracy.Row("GELU")
+    value = accuracy.exact_from_definition(row, -np.linspace(37.6, 38.4, 50))[0]
+    assert (value != value.astype(np.float64)).mean() > 0.9
+
+
 def test_every_activation_has_its_row() -> None:
     assert {row.name for row in accuracy.ROWS} == {
         name for name, cls in mk.ACTIVATIONS.items() if not cls.by_rows

@@ -56,7 +56,11 @@ struct Elementwise {
 
   static void value(const T* s, T* out, Index rows, Index cols, const double* parameters) {
     const A f = made_from<A>(parameters);
-    map_elements<Access<kValue>>(s, out, rows * cols, [&](auto x) { return f.value(x); });
+    const auto value_of = [&](auto x) { return f.value(x); };
+    if constexpr (requires { f.value_is_wide(); }) {
+      if (f.value_is_wide()) return map_elements<Widened<T>>(s, out, rows * cols, value_of);
+    }
+    map_elements<Access<kValue>>(s, out, rows * cols, value_of);
   }
   static void derivative(const T* s, T* out, Index rows, Index cols, const double* parameters) {
     const A f = made_from<A>(parameters);

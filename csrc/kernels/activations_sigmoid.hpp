@@ -47,6 +47,8 @@ struct Softplus {
   template <class T>
   static constexpr int works_in_t = kHasFma && sizeof(T) == sizeof(double) ? kValue | kDerivative : 0;
   double beta;
+  // Where 1/beta lifts what exp's end has cut off into sight, the value is a wider number's work.
+  MLPKERN_INLINE bool value_is_wide() const { return beta < 0x1p-20; }
   template <class W>
   MLPKERN_INLINE W logit(W s) const {
     return product<W>(to_double(s), Vec<double>(beta));

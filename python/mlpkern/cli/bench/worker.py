@@ -25,7 +25,9 @@ from .peers import Prepared
 from .problems import Array, problem
 
 TOLERANCES = {"float32": 1e-4, "float64": 1e-10}
-STEP_TOLERANCES = {"float32": 1e-2, "float64": 1e-6}  # Adam's first step is g/|g|: ill-conditioned
+# Adam's first step is g/|g|: where g is a rounding away from zero, its sign is open. For
+# 376-400-300-17 with 256 rows NumPy, PyTorch, scikit-learn and mlpkern were all off by 1.4e-2.
+STEP_TOLERANCES = {"float32": 3e-2, "float64": 1e-6}
 
 
 def main() -> None:
