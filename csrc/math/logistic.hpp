@@ -3,10 +3,10 @@
 //
 //   e = exp(-|x|):  sigma = (1 or, for x < 0, e)/(1 + e), sigma' = e/(1 + e)^2,
 //                   sigma'' = -sign(x) e (1 - e)/(1 + e)^3
-//   m = expm1(-2|x|):  tanh = ±(-m)/(2 + m)
+//   m = expm1(-2|x|):  tanh = ±(-m)/(2 + m), but of floats from a table of pieces, math/piecewise.hpp
 //
 //                 sigma   sigma'   tanh
-//   Vec<float>    0.75    0.75     0.74 ULP    numerator and denominator in pairs, math/native.hpp
+//   Vec<float>    0.75    0.75     0.74 ULP    e and 1 + e in pairs, math/native.hpp
 //   Vec<double>   1.0     1.0      1.42 ULP
 //   wider                                      rounded once, by the caller
 //

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The standard normal distribution: its density phi and its distribution function Phi.
+// The standard normal distribution, its density phi and its distribution function Phi, and what is made of
+// them: s Phi(s), which is GELU, with its derivative, and exp(-s^2).
 //
 //   phi(s) = exp(-s^2/2)/sqrt(2 pi)
 //   Phi(-t) = exp(-t^2/2) M(t) for t >= 0, with M(t) = P(y)/(t + a), y = (t - a)/(t + a): P is smooth on

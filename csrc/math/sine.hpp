@@ -89,8 +89,9 @@ inline void reduce_large(Vec<double> s, double omega, Mask<double> large, Quadra
 
 // What is left of x, less j pi/2; `first` is x.hi less j times the first part, exactly.
 MLPKERN_INLINE Twofold remainder(Wide, Twofold x, Vec<double> j, Vec<double> first) {
-  // Two parts are enough for a float, to which no j pi/2 comes nearer than 2^-28 (at 161 pi/2): they leave
-  // 2^-67. With all four sine took 1.7 times as long.
+  // Two parts leave 2^-67, which is enough for a float: no j pi/2 comes nearer to one than 2^-28 (at 161
+  // pi/2). To s omega, omega not 1, it may; the error is absolute there. With all four sine took 1.7 times as
+  // long.
   return {fma(j, Vec<double>(-kHalfPiTwoParts[1]), first) + x.lo, Vec<double>(0.0)};
 }
 MLPKERN_INLINE Twofold remainder(Twofold, Twofold x, Vec<double> j, Vec<double> first) {

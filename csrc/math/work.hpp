@@ -7,7 +7,7 @@
 //                            2^-100, exp, log … to 2^-62 or better
 //
 // Both have + - * / and unary -, with doubles as operands too, comparisons (a Mask<double>), select, abs,
-// sqrt, copysign, and math/exp.hpp, math/log.hpp … on top. Infinities and NaN behave as in IEEE 754.
+// sqrt, and math/exp.hpp, math/log.hpp … on top. Infinities and NaN behave as in IEEE 754.
 #pragma once
 
 #include "math/twofold.hpp"

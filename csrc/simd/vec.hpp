@@ -150,10 +150,6 @@ MLPKERN_INLINE Vec<T> abs(Vec<T> a) {
   const auto minus_zero = bits_of(Vec<T>(T(-0.0)));
   return from_bits<T>(bits_of(a) & ~minus_zero);
 }
-template <class T>
-MLPKERN_INLINE Vec<T> copysign(Vec<T> magnitude, Vec<T> sign) {
-  return from_bits<T>(bits_of(abs(magnitude)) | bits_of(sign_bit(sign)));
-}
 
 // The larger and the smaller; b where either is NaN. Write the value that may be NaN second.
 template <class T>
