@@ -145,8 +145,8 @@ bool rows_in_lanes_pay(Matrix<const T> a, Matrix<T> c) {
 
 template <class T>
 void gemm(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start, const T* bias, T* scratch) {
-  if (is_thin(a, b, c, start)) {
-    gemm_thin(a, b, c, start == Start::accumulate);
+  if (const Thin how = thinness(a, b, c, start); how != Thin::no) {
+    gemm_thin(how, a, b, c, start, bias);
   } else if (rows_in_lanes_pay(a, c)) {
     gemm_rows_in_lanes(a, b, c, start, bias, scratch);
   } else {

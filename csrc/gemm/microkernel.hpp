@@ -58,7 +58,10 @@ void microkernel(const Tile<T>& tile, Start start, const T* bias) {
   for (Index p = 0; p < tile.k; ++p, a += tile.a_col, b += tile.b_stride) {
     Vec<T> row[Vectors];
     MLPKERN_UNROLL
-    for (Index j = 0; j < Vectors; ++j) row[j] = load_row(b, j);
+    for (Index j = 0; j < Vectors; ++j) {
+      row[j] = load_row(b, j);
+      if constexpr (Rows > 1) hold(row[j]);  // of 2 and 3 rows GCC 12 makes as many loads as multiplications
+    }
     MLPKERN_UNROLL
     for (Index i = 0; i < Rows; ++i) {
       const Vec<T> factor(a[i * tile.a_row]);

@@ -4,7 +4,9 @@
 // those of every product.
 //
 //   dw = x' ds, k rows of a batch: c (m, n) is large, and written row after row
-//   dx = ds w', m rows of a batch: b is w, whose squares are transposed in registers and never stored
+//   dx = ds w', m rows of a batch: b is w', whose squares are transposed in registers and never stored
+//   s = x w + b, m rows of a batch: c stays in L1, and the rows of b pass by it, a few at a time, each from
+//   end to end, as the hardware foresees them
 #pragma once
 
 #include "dispatch/table.hpp"
@@ -13,13 +15,20 @@
 
 namespace mlpkern::MLPKERN_ISA {
 
-constexpr Index kMostThin = 4;
+constexpr Index kMostThin = 4, kMostThinRows = 2;  // by rows: 3 took 1.2 times as long as tiles
+
+enum class Thin { no, rank, rows, squares };
 
 template <class T>
-bool is_thin(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start) {
-  if (start != Start::zero && start != Start::accumulate) return false;
-  if (b.col_stride == 1) return 0 < a.cols && a.cols <= kMostThin && c.cols >= Blocking<T>::NR;
-  return b.row_stride == 1 && c.rows <= kMostThin && a.cols >= Vec<T>::width && c.cols >= Vec<T>::width;
+Thin thinness(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start) {
+  constexpr Index W = Vec<T>::width;
+  if (start == Start::bias_of_rows) return Thin::no;
+  if (b.col_stride == 1 && c.cols >= Blocking<T>::NR) {
+    if (start != Start::bias && 0 < a.cols && a.cols <= kMostThin) return Thin::rank;
+    if (c.rows <= kMostThinRows && a.cols >= 2 * kMostThin) return Thin::rows;
+  }
+  const bool squares = b.row_stride == 1 && c.rows <= kMostThin && a.cols >= W && c.cols >= W;
+  return squares && start != Start::bias ? Thin::squares : Thin::no;
 }
 
 // c (m, n) = start + a (m, K) b (K, n)
@@ -69,19 +78,63 @@ void gemm_by_squares(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, bool acc
   }
 }
 
-// The instance for so many, 1 … kMostThin, as a constant.
-template <Index Count = 1, class Visit>
+// c (Rows, n) = start + a (Rows, k) b (k, n), the rows of b contiguous: Depth of them at a time, whose
+// factors stay in registers.
+template <Index Rows, class T>
+void gemm_by_rows(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start, const T* bias) {
+  constexpr Index W = Vec<T>::width, Depth = 8 / Rows;
+  const auto pass = [&]<Index depth>(Index p, Start from) {
+    Vec<T> factor[Rows][depth];
+    MLPKERN_UNROLL
+    for (Index i = 0; i < Rows; ++i) {
+      MLPKERN_UNROLL
+      for (Index q = 0; q < depth; ++q) {
+        factor[i][q] = Vec<T>(a.data[i * a.row_stride + (p + q) * a.col_stride]);
+      }
+    }
+    const auto step = [&](Index j, auto... lanes) {
+      Vec<T> sum[Rows];
+      MLPKERN_UNROLL
+      for (Index i = 0; i < Rows; ++i) {
+        sum[i] = from == Start::zero   ? Vec<T>(T(0))
+                 : from == Start::bias ? load(bias + j, lanes...)
+                                       : load(c.data + i * c.row_stride + j, lanes...);
+      }
+      MLPKERN_UNROLL
+      for (Index q = 0; q < depth; ++q) {
+        const Vec<T> row = load(b.data + (p + q) * b.row_stride + j, lanes...);
+        MLPKERN_UNROLL
+        for (Index i = 0; i < Rows; ++i) sum[i] = fma(factor[i][q], row, sum[i]);
+      }
+      MLPKERN_UNROLL
+      for (Index i = 0; i < Rows; ++i) store(c.data + i * c.row_stride + j, sum[i], lanes...);
+    };
+    Index j = 0;
+    for (; j + W <= c.cols; j += W) step(j);
+    if (j < c.cols) step(j, c.cols - j);
+  };
+  Index p = 0;
+  for (; p + Depth <= b.rows; p += Depth)
+    pass.template operator()<Depth>(p, p == 0 ? start : Start::accumulate);
+  for (; p < b.rows; ++p) pass.template operator()<1>(p, Start::accumulate);
+}
+
+// Calls visit with count, 1 … Most, as a constant.
+template <Index Most, Index Count = 1, class Visit>
 MLPKERN_INLINE void with_constant(Index count, Visit visit) {
   if (count == Count) return visit.template operator()<Count>();
-  if constexpr (Count < kMostThin) with_constant<Count + 1>(count, visit);
+  if constexpr (Count < Most) with_constant<Most, Count + 1>(count, visit);
 }
 
 template <class T>
-void gemm_thin(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, bool accumulate) {
-  if (b.col_stride == 1) {
-    with_constant(a.cols, [=]<Index K> { gemm_of_rank<K>(a, b, c, accumulate); });
+void gemm_thin(Thin how, Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start, const T* bias) {
+  const bool accumulate = start == Start::accumulate;
+  if (how == Thin::rank) {
+    with_constant<kMostThin>(a.cols, [=]<Index K> { gemm_of_rank<K>(a, b, c, accumulate); });
+  } else if (how == Thin::rows) {
+    with_constant<kMostThinRows>(c.rows, [=]<Index Rows> { gemm_by_rows<Rows>(a, b, c, start, bias); });
   } else {
-    with_constant(c.rows, [=]<Index Rows> { gemm_by_squares<Rows>(a, b, c, accumulate); });
+    with_constant<kMostThin>(c.rows, [=]<Index Rows> { gemm_by_squares<Rows>(a, b, c, accumulate); });
   }
 }
 

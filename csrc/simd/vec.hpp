@@ -195,6 +195,18 @@ MLPKERN_INLINE void store(T* p, Vec<T> a, Index n) {
   store_partial(p, a.v, n);
 }
 
+// Has the compiler keep a in a register, where it would rather read it from memory again for each use.
+template <class T>
+MLPKERN_INLINE void hold(Vec<T>& a) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(a.v));
+#elif defined(__x86_64__)
+  asm("" : "+x"(a.v));
+#elif defined(__aarch64__)
+  asm("" : "+w"(a.v));
+#endif
+}
+
 template <class T>
 MLPKERN_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
   return fma(a.v, b.v, c.v);

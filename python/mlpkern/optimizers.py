@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mlpkern import _core, maps
 from mlpkern._arguments import flag, number
-from mlpkern.maps import Map
+from mlpkern.maps import Map, aligned_zeros
 
 __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
 
@@ -57,7 +57,7 @@ class Optimizer:
         self.net = net
         parameters, gradients = net.parameters, net.gradients
         self.states: dict[str, NDArray[Any]] = {
-            name: np.zeros_like(parameters)
+            name: aligned_zeros(parameters.size, parameters.dtype)
             for name in _core.optimizer_states(who)
             if self._uses(name)
         }
