@@ -275,10 +275,17 @@ def a_row(group, what, ratio, threads=1):
 
 def test_the_summary_counts_what_is_lost():
     rows = [a_row("step", "SGD", 0.5), a_row("step", "Adam", 8.0), a_row("step", "SGD", 3.0, 2)]
-    one, two = report.summary(rows)
+    rows.append(a_row("step", "SGD", 0.25) | {"sizes": [3, 5, 5, 5, 2]})
+    rows.append(a_row("epoch", "Adam", 2.0))
+    parts = {(p["group"], p["network"], p["threads"]): p for p in report.summary(rows)}
+    networks = {("step", "4-16-2", 1), ("step", "3-5x3-2", 1), ("step", "4-16-2", 2)}
+    assert set(parts) == networks | {("step", "", 1), ("epoch", "", 1), ("step", "", 2)}
+    one, two = parts["step", "4-16-2", 1], parts["step", "", 2]
     assert (one["rows"], one["lost"], one["mean"], one["worst"]) == (2, 1, pytest.approx(2), 0.5)
     assert one["worst_name"] == "4-16-2, 32, SGD"
+    assert (parts["step", "", 1]["rows"], parts["step", "", 1]["mean"]) == (3, pytest.approx(1))
     assert (two["threads"], two["lost"]) == (2, 0)
+    assert max(map(len, report.summary_text(list(parts.values())).splitlines())) <= 100
 
 
 def test_results_are_drawn_from_their_files(tmp_path, capsys):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..common import duration, table
+from .cases import widths_text
 from .measure import OURS, Row
 
 _COLUMNS = (36, 7, 13, 7, 6, 9, 4, 4)
@@ -112,15 +113,28 @@ def _short(number: float) -> str:
     return f"{number:.1f}" if number < 99.95 else f"{number:.0f}"
 
 
+NETWORK_GROUPS = ("step", "inference")
+
+
 def summary(rows: Sequence[Row]) -> list[Row]:
-    """Return the geometric mean, the worst row and the lost rows, by group and threads."""
+    """Return the geometric mean, the worst row and the lost rows, by threads and group.
+
+    Of networks' groups those of each network follow.
+    """
     results = []
-    keys = dict.fromkeys((row["group"], row["threads"]) for row in rows)
-    for group, threads in keys:
+    keys = dict.fromkeys((row["threads"], row["group"], "") for row in rows)
+    keys |= dict.fromkeys(
+        (row["threads"], row["group"], widths_text(row["sizes"]))
+        for row in rows
+        if row["group"] in NETWORK_GROUPS
+    )
+    for threads, group, network in keys:
         members = [
             row
             for row in rows
-            if (row["group"], row["threads"]) == (group, threads) and "ratio" in row
+            if (row["threads"], row["group"]) == (threads, group)
+            and network in ("", widths_text(row["sizes"]))
+            and "ratio" in row
         ]
         if not members:
             continue
@@ -128,6 +142,7 @@ def summary(rows: Sequence[Row]) -> list[Row]:
         results.append(
             {
                 "group": group,
+                "network": network,
                 "threads": threads,
                 "rows": len(members),
                 "mean": float(np.exp(np.log(ratios).mean())),
@@ -141,18 +156,18 @@ def summary(rows: Sequence[Row]) -> list[Row]:
 
 def summary_text(results: Sequence[Mapping[str, Any]]) -> str:
     """Return the summary as a table."""
-    columns = (10, 7, 4, 6, 4, 6, 42)
+    columns = (33, 3, 4, 5, 4, 5, 31)
     lines = [
         (
-            part["group"],
+            f"{part['group']} {part['network']}".strip(),
             str(part["threads"]),
             str(part["rows"]),
             f"{part['mean']:.2f}x",
             str(part["lost"]),
             f"{part['worst']:.2f}x",
-            part["worst_name"],
+            part["worst_name"].removeprefix(f"{part['network']}, "),
         )
         for part in results
     ]
-    title = ("against", "threads", "rows", "mean", "lost", "worst", "")
+    title = ("", "thr", "rows", "mean", "lost", "worst", "")
     return "\nagainst the best other in each row\n" + table(title, lines, columns)
