@@ -315,12 +315,19 @@ def run(code: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
+# A shell without job control has its background jobs, and what they start, ignore SIGINT.
+HEAR_SIGINT = """
+    import signal
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
+
+
 def interrupt(code: str, **environment: str) -> tuple[float, dict[str, Any]]:
     """Starts a program, sends SIGINT 0.7 s after its first line, and reads its last line.
 
     That is JSON with the time at which KeyboardInterrupt arrived.
     """
-    process = run(code, **environment)
+    process = run(HEAR_SIGINT + code, **environment)
     try:
         assert process.stdout is not None
         first = process.stdout.readline()
