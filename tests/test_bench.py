@@ -45,7 +45,7 @@ def test_against_numpy(capsys, tmp_path):
             assert row["best"] == "numpy"
             assert 0 < row["ratio"]["q1"] <= row["ratio"]["median"] <= row["ratio"]["q3"]
     assert "calls of np.tanh with one element" in text
-    (steps,) = (part for part in result["summary"] if part["group"] == "step")
+    (steps,) = (p for p in result["summary"] if (p["group"], p["network"]) == ("step", ""))
     ratios = [row["ratio"]["median"] for row in result["rows"] if row["group"] == "step"]
     assert len(ratios) == 12
     assert steps["mean"] == pytest.approx(math.prod(ratios) ** (1 / 12))
