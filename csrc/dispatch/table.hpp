@@ -33,9 +33,18 @@ struct ActivationKernels {
   Map value;              // a = f(s)
   Map derivative;         // f'(s); null where by_rows
   Map second_derivative;  // f''(s); null where by_rows
+  Map third_derivative;   // f'''(s); null where by_rows
+  // The three from a = f(s), right to an ulp of 1; null where there is no such form.
+  Map from_output[3];
   Product jvp;            // (da/ds) v, row by row
   Product vjp;            // g (da/ds), row by row
   Backward backward;      // ds = da (da/ds), free to use a = f(s), which the forward pass kept
+
+  // Row by row; null where elementwise, where both are f''(s) v w.
+  using Curvature = void (*)(const T* s, const T* v, const T* w, T* out, Index rows, Index cols,
+                             const double* parameters);
+  Curvature second_jvp;  // (d2a/ds2)(v, w): for each output k, sum_ij d2a_k/ds_i ds_j v_i w_j
+  Curvature second_vjp;  // v (d2a/ds2) w: for each input j, sum_ki v_k d2a_k/ds_j ds_i w_i
 };
 
 // p: predictions (rows, cols). Targets: y (rows, cols) or, where y is null, labels (rows,), each in
@@ -49,6 +58,9 @@ struct LossKernels {
   bool takes_labels;
   void (*evaluate)(const T* p, const T* y, const std::int64_t* labels, Index rows, Index cols,
                    const double* parameters, const double* factor, double* cost, T* gradient);
+  // out (rows, cols) = factor[i] (d2C_i/dp2) v; factor as above, not null. In place of v is allowed.
+  void (*curvature)(const T* p, const T* y, const std::int64_t* labels, Index rows, Index cols,
+                    const double* parameters, const double* factor, const T* v, T* out);
 };
 
 // One step: w and the states change in place; g is only read. n parameters; step counts from 1.

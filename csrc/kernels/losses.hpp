@@ -153,7 +153,7 @@ void evaluate(const T* p, const T* y, const std::int64_t* labels, Index rows, In
 
 template <template <class> class Loss, class T>
 constexpr LossKernels<T> loss_row() {
-  LossKernels<T> row = {Loss<T>::name, {}, Loss<T>::takes_labels, nullptr};
+  LossKernels<T> row = {Loss<T>::name, {}, Loss<T>::takes_labels, nullptr, nullptr};
   if constexpr (requires { &Loss<T>::evaluate; }) {
     row.evaluate = Loss<T>::evaluate;
   } else {
