@@ -41,11 +41,27 @@ class Activation {
   py::array second_derivative(const py::object& s, const py::object& out) const {
     return map(s, out, [](const auto& row) { return row.second_derivative; });
   }
+  py::array third_derivative(const py::object& s, const py::object& out) const {
+    return map(s, out, [](const auto& row) { return row.third_derivative; });
+  }
+  // f', f'' or f''', of order 1 to 3, from a = f(s).
+  py::array from_output(int order, const py::object& a) const {
+    if (order < 1 || order > 3 || metadata().activations[index_].from_output[order - 1] == nullptr) {
+      fail_value(name_ + ": has no derivative of order " + std::to_string(order) + " from its output");
+    }
+    return map(a, py::none(), [order](const auto& row) { return row.from_output[order - 1]; });
+  }
   py::array jvp(const py::object& s, const py::object& v, const py::object& out) const {
     return product(s, "v", v, out, [](const auto& row) { return row.jvp; });
   }
   py::array vjp(const py::object& s, const py::object& g, const py::object& out) const {
     return product(s, "g", g, out, [](const auto& row) { return row.vjp; });
+  }
+  py::array second_jvp(const py::object& s, const py::object& v, const py::object& w) const {
+    return curvature(s, v, w, [](const auto& row) { return row.second_jvp; });
+  }
+  py::array second_vjp(const py::object& s, const py::object& v, const py::object& w) const {
+    return curvature(s, v, w, [](const auto& row) { return row.second_vjp; });
   }
 
  private:
@@ -58,6 +74,13 @@ class Activation {
     }
     if (shape.empty()) fail_value(name_ + ": s must be (..., K); got ()");
     return {rows_before_last(shape), shape.back()};
+  }
+
+  void check_shape(const Argument& v, const Shape& shape) const {
+    if (has_shape(v.array, shape)) return;
+    const std::string name = v.name;
+    fail_value(name_ + ": " + name + " must have the shape of s; got s " + text(shape) + ", " + name + " " +
+               text(shape_of(v.array)));
   }
 
   template <class Choose>
@@ -86,10 +109,7 @@ class Activation {
     const Argument s = argument(name_, "s", s_), v = argument(name_, name, v_);
     const Dtype dtype = common_dtype(name_, {&s, &v});
     const Shape shape = shape_of(s.array);
-    if (!has_shape(v.array, shape)) {
-      fail_value(name_ + ": " + name + " must have the shape of s; got s " + text(shape) + ", " + name + " " +
-                 text(shape_of(v.array)));
-    }
+    check_shape(v, shape);
     const auto [rows, cols] = extent(shape);
     return for_dtype(dtype, [&, rows = rows, cols = cols](auto zero) -> py::array {
       using T = decltype(zero);
@@ -103,6 +123,30 @@ class Activation {
                parameters_.data());
       });
       return a;
+    });
+  }
+
+  template <class Choose>
+  py::array curvature(const py::object& s_, const py::object& v_, const py::object& w_,
+                      const Choose& choose) const {
+    if (!by_rows_) fail_type(name_ + ": works element by element: its curvature is second_derivative");
+    const Argument s = argument(name_, "s", s_), v = argument(name_, "v", v_), w = argument(name_, "w", w_);
+    const Dtype dtype = common_dtype(name_, {&s, &v, &w});
+    const Shape shape = shape_of(s.array);
+    check_shape(v, shape);
+    check_shape(w, shape);
+    const auto [rows, cols] = extent(shape);
+    return for_dtype(dtype, [&, rows = rows, cols = cols](auto zero) -> py::array {
+      using T = decltype(zero);
+      const auto out = new_array<T>(shape);
+      const auto sc = contiguous<T>(s.array), vc = contiguous<T>(v.array), wc = contiguous<T>(w.array);
+      T* data = writable<T>(out);
+      const auto kernel = choose(active_kernels<T>().activations[index_]);
+      by_blocks_of_rows(rows, cols, [&](Index first, Index count) {
+        const Index at = first * cols;
+        kernel(sc.data + at, vc.data + at, wc.data + at, data + at, count, cols, parameters_.data());
+      });
+      return out;
     });
   }
 
@@ -129,6 +173,10 @@ void bind_activations(py::module_& m) {
       .def("value", &Activation::value, py::arg("s"), py::arg("out") = py::none())
       .def("derivative", &Activation::derivative, py::arg("s"), py::arg("out") = py::none())
       .def("second_derivative", &Activation::second_derivative, py::arg("s"), py::arg("out") = py::none())
+      .def("third_derivative", &Activation::third_derivative, py::arg("s"), py::arg("out") = py::none())
+      .def("from_output", &Activation::from_output, py::arg("order"), py::arg("a"))
+      .def("second_jvp", &Activation::second_jvp, py::arg("s"), py::arg("v"), py::arg("w"))
+      .def("second_vjp", &Activation::second_vjp, py::arg("s"), py::arg("v"), py::arg("w"))
       .def("jvp", &Activation::jvp, py::arg("s"), py::arg("v"), py::arg("out") = py::none())
       .def("vjp", &Activation::vjp, py::arg("s"), py::arg("g"), py::arg("out") = py::none());
 }

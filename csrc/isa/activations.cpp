@@ -5,6 +5,7 @@
 #include "isa/parts.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/softargmax.hpp"
+#include "kernels/softargmax_curvature.hpp"
 
 namespace mlpkern::MLPKERN_ISA {
 
@@ -76,6 +77,25 @@ struct Elementwise {
       }
     });
   }
+  static void third_derivative(const T* s, T* out, Index rows, Index cols, const double* parameters) {
+    if constexpr (requires(const A f, Work<T> x) { f.third_derivative(x); }) {
+      const A f = made_from<A>(parameters);
+      map_elements<Widened<T>>(s, out, rows * cols, [&](auto x) { return f.third_derivative(x); });
+    } else {
+      map_elements<Rounded<T>>(s, out, rows * cols, [](auto x) { return unless_nan(x, Vec<T>(T(0))); });
+    }
+  }
+
+  // f', f'' or f''' from a = f(s), which T itself is good enough for.
+  template <int order>
+  static void from_output(const T* a, T* out, Index rows, Index cols, const double* parameters) {
+    const A f = made_from<A>(parameters);
+    map_elements<Rounded<T>>(a, out, rows * cols, [&](auto x) {
+      if constexpr (order == 1) return f.derivative_from_output(x);
+      if constexpr (order == 2) return f.second_from_output(x);
+      if constexpr (order == 3) return f.third_from_output(x);
+    });
+  }
 
   // The Jacobian is diagonal: jvp and vjp are one product.
   static void jvp(const T* s, const T* v, T* out, Index rows, Index cols, const double* parameters) {
@@ -115,12 +135,18 @@ ActivationKernels<T> elementwise_row() {
   row.value = F::value;
   row.derivative = F::derivative;
   row.second_derivative = F::second_derivative;
+  row.third_derivative = F::third_derivative;
+  if constexpr (requires(const A f, Vec<T> a) { f.derivative_from_output(a); }) {
+    row.from_output[0] = F::template from_output<1>;
+    row.from_output[1] = F::template from_output<2>;
+    row.from_output[2] = F::template from_output<3>;
+  }
   row.jvp = row.vjp = F::jvp;
   row.backward = F::backward;
   return row;
 }
 
-template <class A, class T>
+template <class A, class Curvature, class T>
 ActivationKernels<T> rowwise_row() {
   auto row = named<A, T>();
   row.by_rows = true;
@@ -128,13 +154,16 @@ ActivationKernels<T> rowwise_row() {
   row.jvp = row.vjp = A::template jvp<T>;
   if constexpr (requires { &A::template vjp<T>; }) row.vjp = A::template vjp<T>;
   row.backward = A::template backward<T>;
+  row.second_jvp = Curvature::template second_jvp<T>;
+  row.second_vjp = Curvature::template second_vjp<T>;
   return row;
 }
 
 template <class T, class... Elementwise_>
 const auto& table_of(List<Elementwise_...>) {
   static const ActivationKernels<T> table[] = {elementwise_row<Elementwise_, T>()...,
-                                               rowwise_row<Softargmax, T>(), rowwise_row<LogSoftargmax, T>()};
+                                               rowwise_row<Softargmax, SoftargmaxCurvature, T>(),
+                                               rowwise_row<LogSoftargmax, LogSoftargmaxCurvature, T>()};
   return table;
 }
 

@@ -7,7 +7,10 @@
 //   works_in_t<T>                those of them that Vec<T> is good enough for, and faster; optional. Either
 //                                rounding has nothing to spoil there, or math/ has overloads for Vec<T>
 //                                that keep what it would (math/native.hpp, math/logistic.hpp)
-//   derivative_from_output       f'(s) from a = f(s), in Vec<T>, where that is right to an ulp of 1; optional
+//   third_derivative             likewise, but of Work<T> alone
+//   derivative_from_output,      f', f'' and f''' from a = f(s), in Vec<T>: f' right to an ulp of 1, the
+//   second_from_output,          others to as many as they multiply the rounding of a by, up to 2 and 4;
+//   third_from_output            all three or none
 //
 // A member returns such a number, or a Scaled one where the result may be subnormal (math/work.hpp).
 // Promise, which tests/accuracy.py measures: 1 ULP in float32, 2 where a row there says so, 2 ULP in float64;

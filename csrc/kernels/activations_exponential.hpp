@@ -143,6 +143,14 @@ struct Exp {
   MLPKERN_INLINE W derivative_from_output(W a) const {
     return a;
   }
+  template <class W>
+  MLPKERN_INLINE W second_from_output(W a) const {
+    return a;
+  }
+  template <class W>
+  MLPKERN_INLINE W third_from_output(W a) const {
+    return a;
+  }
 };
 
 }  // namespace mlpkern::MLPKERN_ISA

@@ -37,6 +37,15 @@ struct Sigmoid {
   MLPKERN_INLINE W derivative_from_output(W a) const {
     return a * (W(1.0) - a);
   }
+  template <class W>
+  MLPKERN_INLINE W second_from_output(W a) const {  // (1 - 2 a) f'
+    return ((W(1.0) - a) - a) * derivative_from_output(a);
+  }
+  template <class W>
+  MLPKERN_INLINE W third_from_output(W a) const {  // (1 - 6 f') f'
+    const W d = derivative_from_output(a);
+    return (W(1.0) - d * W(6.0)) * d;
+  }
 };
 
 // f(s) = log(1 + exp(beta s))/beta = max(s, 0) + log1p(exp(-|beta s|))/beta, without a threshold;

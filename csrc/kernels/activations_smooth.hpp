@@ -30,6 +30,14 @@ struct Tanh {
   MLPKERN_INLINE W derivative_from_output(W a) const {
     return (W(1.0) - a) * (W(1.0) + a);
   }
+  template <class W>
+  MLPKERN_INLINE W second_from_output(W a) const {  // -2 a f'
+    return a * W(-2.0) * derivative_from_output(a);
+  }
+  template <class W>
+  MLPKERN_INLINE W third_from_output(W a) const {  // (6 a^2 - 2) f'
+    return (a * a * W(6.0) - W(2.0)) * derivative_from_output(a);
+  }
 };
 
 // s^3 P(s^2) = s - tanh(s) for |s| <= 1/4.

@@ -280,10 +280,28 @@ void run_activation(const ActivationKernels<T>& f, Report& report) {
     map("value", f.value);
     map("derivative", f.derivative);
     map("second_derivative", f.second_derivative);
+    map("third_derivative", f.third_derivative);
     product("jvp", f.jvp);
     product("vjp", f.vjp);
+    const std::vector<T> w = uniform<T>(n, 78 + static_cast<std::uint64_t>(n), 4.0);
+    const auto curvature = [&](const char* what, auto kernel) {
+      if (kernel == nullptr) return;
+      for (const std::vector<T>* first : {&v, &w}) {
+        Output<T> out(n);
+        kernel(s.data(), first->data(), w.data(), out.data(), rows, cols, h.data());
+        line(what).add(out.all());
+      }
+    };
+    curvature("second_jvp", f.second_jvp);
+    curvature("second_vjp", f.second_vjp);
     std::vector<T> a(at(n));
     f.value(s.data(), a.data(), rows, cols, h.data());
+    for (const auto from_output : f.from_output) {
+      if (from_output == nullptr) continue;
+      Output<T> out(n);
+      from_output(a.data(), out.data(), rows, cols, h.data());
+      line("from_output").add(out.all());
+    }
     Output<T> ds(n);
     f.backward(s.data(), a.data(), v.data(), ds.data(), rows, cols, h.data());
     line("backward").add(ds.all());

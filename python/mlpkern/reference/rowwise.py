@@ -104,6 +104,18 @@ class Rowwise(Activation):
         """Raise TypeError: see derivative."""
         self.derivative(s)
 
+    def third_derivative(self, s: ArrayLike) -> Never:
+        """Raise TypeError: see derivative."""
+        self.derivative(s)
+
+    def second_jvp(self, s: ArrayLike, v: ArrayLike, w: ArrayLike) -> Array:
+        """Return sum_ij d2a_k/ds_i ds_j v_i w_j for each k: the jvp with v, changed along w."""
+        raise NotImplementedError
+
+    def second_vjp(self, s: ArrayLike, v: ArrayLike, w: ArrayLike) -> Array:
+        """Return sum_ki v_k d2a_k/ds_j ds_i w_i for each j: the vjp with v, changed along w."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class Softargmax(Rowwise):
@@ -136,6 +148,18 @@ class Softargmax(Rowwise):
         """Return the same as jvp: the Jacobian is symmetric."""
         return self.jvp(s, g, out)
 
+    def second_jvp(self, s: ArrayLike, v: ArrayLike, w: ArrayLike) -> Array:
+        """Return beta (dy (v - <y, v>) - y <dy, v>), where dy is the jvp with `w`."""
+        y, dy = self(s), self.jvp(s, w)
+        with np.errstate(all="ignore"):
+            v = _minus_top(like(as_real(v, "v"), y, "v"), y)
+            mean, change = (np.sum(q * v, axis=-1, keepdims=True) for q in (y, dy))
+            return self.beta * (dy * (v - mean) - y * change)
+
+    def second_vjp(self, s: ArrayLike, v: ArrayLike, w: ArrayLike) -> Array:
+        """Return the same as second_jvp: the second derivatives are symmetric in all indices."""
+        return self.second_jvp(s, v, w)
+
 
 @dataclass(frozen=True)
 class LogSoftargmax(Rowwise):
@@ -164,3 +188,17 @@ class LogSoftargmax(Rowwise):
         g = like(as_real(g, "g"), p, "g")
         with np.errstate(all="ignore"):
             return deliver(g - p * np.sum(g, axis=-1, keepdims=True), out)
+
+    def second_jvp(self, s: ArrayLike, v: ArrayLike, w: ArrayLike) -> Array:
+        """Return -<dp, v> for every k, where dp is softargmax's jvp with `w`."""
+        p, dp = softargmax(_rows(s)), Softargmax().jvp(s, w)
+        with np.errstate(all="ignore"):
+            v = _minus_top(like(as_real(v, "v"), p, "v"), p)
+            return np.broadcast_to(-np.sum(dp * v, axis=-1, keepdims=True), p.shape)
+
+    def second_vjp(self, s: ArrayLike, v: ArrayLike, w: ArrayLike) -> Array:
+        """Return -dp sum(v), where dp is softargmax's jvp with `w`."""
+        dp = Softargmax().jvp(s, w)
+        v = like(as_real(v, "v"), dp, "v")
+        with np.errstate(all="ignore"):
+            return -dp * np.sum(v, axis=-1, keepdims=True)
