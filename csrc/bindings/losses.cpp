@@ -155,16 +155,23 @@ class PerSample {
 
 }  // namespace
 
+template <class T, class Kernel>
+void LossObject::by_blocks(const LossArguments<T>& arguments, const Kernel& kernel) const {
+  const Index K = arguments.K, block = std::max<Index>(1, 16384 / K);
+  const Targets<T> all = arguments.targets();
+  parallel_for(ceil_div(arguments.n, block), workers_for(kOfMany * elements(arguments)), [&](Index i, int) {
+    const Index first = i * block;
+    kernel(first, std::min(block, arguments.n - first), targets_from(all, first, K));
+  });
+}
+
 template <class T>
 void LossObject::evaluate(const LossArguments<T>& arguments, const double* factor, double* cost,
                           T* gradient) const {
   const auto kernel = active_kernels<T>().losses[loss_.index].evaluate;
-  const Index K = arguments.K, block = std::max<Index>(1, 16384 / K);
+  const Index K = arguments.K;
   const T* p = arguments.y_pred.data;
-  const Targets<T> all = arguments.targets();
-  parallel_for(ceil_div(arguments.n, block), workers_for(kOfMany * elements(arguments)), [&](Index i, int) {
-    const Index first = i * block, count = std::min(block, arguments.n - first);
-    const Targets<T> t = targets_from(all, first, K);
+  by_blocks(arguments, [&](Index first, Index count, const Targets<T>& t) {
     kernel(p + first * K, t.y, t.labels, count, K, loss_.parameters.data(),
            factor == nullptr ? nullptr : factor + first, cost == nullptr ? nullptr : cost + first,
            gradient == nullptr ? nullptr : gradient + first * K);
@@ -239,6 +246,35 @@ py::array LossObject::per_sample(const py::object& y_pred_, const py::object& y)
   });
 }
 
+py::array LossObject::hvp(const py::object& y_pred, const py::object& y, const py::object& v_,
+                          const py::object& weight) const {
+  const auto work = [&]<class T>(const LossArguments<T>& arguments, const Shape& shape) -> py::array {
+    const Argument v = argument(shown_name_, "v", v_);
+    const Argument like = {"y_pred", new_array<T>({0})};
+    common_dtype(shown_name_, {&like, &v});
+    if (!has_shape(v.array, shape)) {
+      fail_value(shown_name_ + ": v must have the shape of y_pred; got y_pred " + text(shape) + ", v " +
+                 text(shape_of(v.array)));
+    }
+    const auto tangent = contiguous<T>(v.array);
+    const auto product = new_array<T>(shape);
+    T* out = writable<T>(product);
+    const auto kernel = active_kernels<T>().losses[loss_.index].curvature;
+    compute(kOfFew * elements(arguments), [&] {
+      const Index K = arguments.K;
+      PerSample factor(arguments.n);
+      sample_factors(loss_.reduction, arguments.weight.data, arguments.n, factor.data());
+      by_blocks(arguments, [&](Index first, Index count, const Targets<T>& t) {
+        const Index at = first * K;
+        kernel(arguments.y_pred.data + at, t.y, t.labels, count, K, loss_.parameters.data(),
+               factor.data() + first, tangent.data + at, out + at);
+      });
+    });
+    return product;
+  };
+  return with_arguments(y_pred, y, weight, work);
+}
+
 template void LossObject::read_targets(Who, const Shape&, const py::object&, const py::object&,
                                        LossArguments<float>&) const;
 template void LossObject::read_targets(Who, const Shape&, const py::object&, const py::object&,
@@ -255,7 +291,8 @@ void bind_losses(py::module_& m) {
       .def("gradient", &LossObject::gradient, py::arg("y_pred"), py::arg("y"), py::arg("sample_weight"))
       .def("value_and_gradient", &LossObject::value_and_gradient, py::arg("y_pred"), py::arg("y"),
            py::arg("sample_weight"))
-      .def("per_sample", &LossObject::per_sample, py::arg("y_pred"), py::arg("y"));
+      .def("per_sample", &LossObject::per_sample, py::arg("y_pred"), py::arg("y"))
+      .def("hvp", &LossObject::hvp, py::arg("y_pred"), py::arg("y"), py::arg("v"), py::arg("sample_weight"));
 }
 
 }  // namespace mlpkern::bindings

@@ -28,6 +28,8 @@ class LossObject {
   py::array gradient(const py::object& y_pred, const py::object& y, const py::object& weight) const;
   py::tuple value_and_gradient(const py::object& y_pred, const py::object& y, const py::object& weight) const;
   py::array per_sample(const py::object& y_pred, const py::object& y) const;
+  py::array hvp(const py::object& y_pred, const py::object& y, const py::object& v,
+                const py::object& weight) const;
 
   const Loss& loss() const { return loss_; }
 
@@ -46,6 +48,9 @@ class LossObject {
   template <class F>
   auto with_arguments(const py::object& y_pred, const py::object& y, const py::object& weight,
                       const F& f) const;
+  // kernel(first, count, targets): rows [first, first + count), in blocks, to the threads.
+  template <class T, class Kernel>
+  void by_blocks(const LossArguments<T>& arguments, const Kernel& kernel) const;
   template <class T>
   void evaluate(const LossArguments<T>& arguments, const double* factor, double* cost, T* gradient) const;
   // The cost, unless it is not asked for, and into `gradient`, unless it is null, its gradient.

@@ -7,7 +7,7 @@
 //   works_in_t<T>                those of them that Vec<T> is good enough for, and faster; optional. Either
 //                                rounding has nothing to spoil there, or math/ has overloads for Vec<T>
 //                                that keep what it would (math/native.hpp, math/logistic.hpp)
-//   third_derivative             likewise, but of Work<T> alone
+//   third_derivative             as the second, but over Work<T> alone
 //   derivative_from_output,      f', f'' and f''' from a = f(s), in Vec<T>: f' right to an ulp of 1, the
 //   second_from_output,          others to as many as they multiply the rounding of a by, up to 2 and 4;
 //   third_from_output            all three or none

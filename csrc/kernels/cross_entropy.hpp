@@ -2,21 +2,10 @@
 // The categorical cross-entropy, of probabilities element by element, and of logits by whole rows.
 #pragma once
 
+#include "kernels/cross_entropy_curvature.hpp"
 #include "kernels/loss_terms.hpp"
 
 namespace mlpkern::MLPKERN_ISA {
-
-// Labels or probabilities y as the target t = (1 - eps) y + eps / K.
-template <class T>
-struct SmoothedTarget {
-  using W = Work<T>;
-  W keep, eps, floor;
-  SmoothedTarget(double smoothing, Index cols)
-      : keep(W(1.0) - W(smoothing)), eps(smoothing), floor(eps / W(static_cast<double>(cols))) {}
-  MLPKERN_INLINE W operator()(W y) const { return keep * y + floor; }
-  // The sum of a row's targets, from the sum of its y: for labels exactly 1.
-  MLPKERN_INLINE W sum(W sum_of_y) const { return keep * sum_of_y + eps; }
-};
 
 // -t log p, p a probability; 0 where t = 0.
 template <class T>
@@ -31,6 +20,10 @@ struct CrossEntropy {
     const W zero(0.0), t = target(y);
     const auto absent = (t == zero) & (p == p);
     return {-select(absent, zero, t * log(p)), -select(absent, zero, t / p)};
+  }
+  MLPKERN_INLINE W curvature(W p, W y) const {
+    const W zero(0.0), t = target(y);
+    return select((t == zero) & (p == p), zero, t / square(p));
   }
 };
 
@@ -62,6 +55,7 @@ class CrossEntropyWithLogits {
             from(factor, row), from(cost, row), from(gradient, row * cols));
     }
   }
+  static constexpr auto curvature = cross_entropy_curvature<T>;
 
  private:
   using W = Work<T>;

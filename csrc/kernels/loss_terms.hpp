@@ -50,10 +50,28 @@ MLPKERN_INLINE W log_or_log1p(Mask<double> plus_one, W x) {
   return log_limits(to_double(sum), log_of_near_one(f, whole_k));
 }
 
+// Labels or probabilities y as the target t = (1 - eps) y + eps / K.
+template <class T>
+struct SmoothedTarget {
+  using W = Work<T>;
+  W keep, eps, floor;
+  SmoothedTarget(double smoothing, Index cols)
+      : keep(W(1.0) - W(smoothing)), eps(smoothing), floor(eps / W(static_cast<double>(cols))) {}
+  MLPKERN_INLINE W operator()(W y) const { return keep * y + floor; }
+  // The sum of a row's targets, from the sum of its y: for labels exactly 1.
+  MLPKERN_INLINE W sum(W sum_of_y) const { return keep * sum_of_y + eps; }
+};
+
 struct TargetsOnly {  // neither parameters nor labels
   static constexpr ParameterSpec parameters[kMaxParameters] = {};
   static constexpr bool takes_labels = false;
 };
+
+// A second derivative that depends on d = p - y through NaN alone.
+template <class W>
+MLPKERN_INLINE W constant_curvature(W d, W value) {
+  return select(d == d, value, d);
+}
 
 // The cost of a row without columns: an empty sum.
 inline void no_columns(Index rows, double* cost) {

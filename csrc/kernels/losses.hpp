@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The losses: one struct each.
 //   p predictions, y targets, both (rows, cols);  C, one number a row, is the sum over the row of the
-//   terms that the struct gives for each element;  gradient = factor[row] dC/dp.
+//   terms that the struct gives for each element;  gradient = factor[row] dC/dp;  the Hessian by p is
+//   diagonal, curvature its elements.
 // The cross-entropies stand in a file of their own: that of logits needs whole rows.
 #pragma once
 
@@ -20,6 +21,7 @@ struct SquaredError : TargetsOnly {
     const W d = p - y;
     return {d * d, d + d};
   }
+  MLPKERN_INLINE W curvature(W p, W y) const { return constant_curvature(p - y, W(2.0)); }
 };
 
 // (p - y)² / K
@@ -33,9 +35,10 @@ struct MeanSquaredError : TargetsOnly {
     const W d = p - y;
     return {d * d * share, (d + d) * share};
   }
+  MLPKERN_INLINE W curvature(W p, W y) const { return constant_curvature(p - y, share + share); }
 };
 
-// |p - y|;  the gradient is 0 at 0.
+// |p - y|;  the gradient is 0 at 0, the curvature everywhere.
 template <class T>
 struct AbsoluteError : TargetsOnly {
   static constexpr const char* name = "AbsoluteError";
@@ -45,6 +48,7 @@ struct AbsoluteError : TargetsOnly {
     const W d = p - y, zero(0.0), one(1.0);
     return {abs(d), select(d > zero, one, select(d < zero, -one, d))};  // d itself: 0 or NaN
   }
+  MLPKERN_INLINE W curvature(W p, W y) const { return constant_curvature(p - y, W(0.0)); }
 };
 
 // d²/2 where |d| = |p - y| <= delta, else delta (|d| - delta/2).
@@ -61,6 +65,10 @@ struct Huber {
     const auto linear = size > delta;  // false for NaN, which goes the other way
     return {select(linear, delta * (size - half * delta), half * d * d),
             select(linear, select(d > W(0.0), delta, -delta), d)};
+  }
+  MLPKERN_INLINE W curvature(W p, W y) const {
+    const W d = p - y;
+    return constant_curvature(d, select(abs(d) > delta, W(0.0), W(1.0)));
   }
 };
 
@@ -82,11 +90,15 @@ struct PoissonNLL {
     }
     return {p - select(absent, zero, y * log(p)), W(1.0) - select(absent, zero, y / p)};
   }
+  MLPKERN_INLINE W curvature(W p, W y) const {
+    if (log_input) return constant_curvature(y, full_exp(p));
+    return select((y == W(0.0)) & (p == p), W(0.0), y / square(p));
+  }
 };
 
 // -[y log p + (1 - y) log(1 - p)], p a probability.
 // Gradient (1 - y)/(1 - p) - y/p: without the first part where y = 1, without the second where y = 0,
-// else over the common denominator, which does not cancel.
+// else over the common denominator, which does not cancel. Curvature (1 - y)/(1 - p)^2 + y/p^2 likewise.
 template <class T>
 struct BinaryCrossEntropy : TargetsOnly {
   static constexpr const char* name = "BinaryCrossEntropy";
@@ -100,6 +112,12 @@ struct BinaryCrossEntropy : TargetsOnly {
     return {any(~(never | always)) ? -(select(never, zero, y * log(p)) + select(always, zero, no * log1p(-p)))
                                    : -log_or_log1p(never, select(never, -p, p)),  // the same, for less
             numerator / denominator};
+  }
+  MLPKERN_INLINE W curvature(W p, W y) const {
+    const W zero(0.0), one(1.0), miss = one - p;
+    const auto never = y == zero, always = y == one;
+    const W numerator = select(never | always, one, y * square(miss) + (one - y) * square(p));
+    return numerator / square(select(never, miss, select(always, p, p * miss)));
   }
 };
 
@@ -118,6 +136,10 @@ struct BinaryCrossEntropyWithLogits : TargetsOnly {
     const W wrong = select(positive, one - y, y);  // how much of the target lies on the other side
     return {select(wrong == zero, zero, abs(s) * wrong) + log1p_of_fraction(e, e - one),
             select(positive, wrong - tail, tail - wrong)};
+  }
+  MLPKERN_INLINE W curvature(W s, W y) const {  // sigmoid'(s)
+    const W e = full_decay(-abs(s));
+    return constant_curvature(y, e / square(W(1.0) + e));
   }
 };
 
@@ -151,13 +173,36 @@ void evaluate(const T* p, const T* y, const std::int64_t* labels, Index rows, In
   });
 }
 
+// LossKernels::curvature of such a loss.
+template <template <class> class Loss, class T>
+void curvature(const T* p, const T* y, const std::int64_t* labels, Index rows, Index cols,
+               const double* parameters, const double* factor, const T* v, T* out) {
+  using W = Work<T>;
+  if (cols == 0) return;
+  const Loss<T> loss(parameters, cols);
+  T targets[kPiece];
+  ByElement factors(factor, rows, cols);
+  for_each_piece(rows, cols, [&](Piece piece) {
+    if (y == nullptr) one_hot(labels, piece, cols, targets);
+    const double* f = factors.of(piece);
+    const T* yy = y == nullptr ? targets : y + piece.first;
+    for_each_vector(piece.n, [&, first = piece.first](Index i, auto... lanes) {
+      const W d = loss.curvature(load_work(p + first + i, lanes...), load_work(yy + i, lanes...));
+      const W product = weighted(W(load(f + i, lanes...)), d * load_work(v + first + i, lanes...));
+      store_work(out + first + i, product, lanes...);
+    });
+  });
+}
+
 template <template <class> class Loss, class T>
 constexpr LossKernels<T> loss_row() {
   LossKernels<T> row = {Loss<T>::name, {}, Loss<T>::takes_labels, nullptr, nullptr};
   if constexpr (requires { &Loss<T>::evaluate; }) {
     row.evaluate = Loss<T>::evaluate;
+    row.curvature = Loss<T>::curvature;
   } else {
     row.evaluate = evaluate<Loss, T>;
+    row.curvature = curvature<Loss, T>;
   }
   for (int i = 0; i < kMaxParameters; ++i) row.parameters[i] = Loss<T>::parameters[i];
   return row;

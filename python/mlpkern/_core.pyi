@@ -62,6 +62,9 @@ class Loss:
         self, y_pred: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> tuple[float, Array]: ...
     def per_sample(self, y_pred: ArrayLike, y: ArrayLike) -> Array: ...
+    def hvp(
+        self, y_pred: ArrayLike, y: ArrayLike, v: ArrayLike, sample_weight: ArrayLike | None
+    ) -> Array: ...
 
 class Optimizer:
     steps: int

@@ -104,6 +104,36 @@ class Loss:
         """The samples' costs, shape (n,), in the dtype of y_pred."""
         return self._core.per_sample(y_pred, y)
 
+    def hvp(
+        self,
+        y_pred: ArrayLike,
+        y: ArrayLike,
+        v: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> NDArray[Any]:
+        """The Hessian of the batch's cost by y_pred, times v.
+
+        Rows do not mix, and but for ``CrossEntropy(from_logits=True)`` neither do columns.
+
+        Parameters
+        ----------
+        y_pred, y, sample_weight
+            As in calling the loss.
+        v : array of the shape and dtype of y_pred
+
+        Returns
+        -------
+        Hv : array of the shape of y_pred
+            The derivative of ``gradient`` along v; 0 in rows of weight 0, and where the cost is
+            made of straight pieces.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in calling the loss, or if v does not fit y_pred.
+        """
+        return self._core.hvp(y_pred, y, v, sample_weight)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _remade, (type(self), {**self._arguments(), "reduction": self.reduction})
 

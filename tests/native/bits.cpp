@@ -320,6 +320,7 @@ void run_activation(const ActivationKernels<T>& f, Report& report) {
 template <class T>
 void run_loss(const LossKernels<T>& loss, Report& report) {
   Line& line = report.line<T>(loss.name + std::string(".evaluate"));
+  Line& products = report.line<T>(loss.name + std::string(".curvature"));
   const auto run = [&](Index rows, Index cols, const std::vector<T>& p, const T* y,
                        const std::int64_t* labels, const std::vector<double>& h) {
     std::vector<double> factor = uniform<double>(rows, 5, 2.0);
@@ -333,6 +334,12 @@ void run_loss(const LossKernels<T>& loss, Report& report) {
     line.add(cost_alone.all());
     line.add(gradient.all());
     line.add(in_place.all());
+    const std::vector<T> v = uniform<T>(rows * cols, 6, 4.0);
+    Output<T> product(rows * cols), over_v(v);
+    loss.curvature(p.data(), y, labels, rows, cols, h.data(), factor.data(), v.data(), product.data());
+    loss.curvature(p.data(), y, labels, rows, cols, h.data(), factor.data(), over_v.data(), over_v.data());
+    products.add(product.all());
+    products.add(over_v.all());
   };
   for (const std::vector<double>& h : parameter_sets(loss.parameters)) {
     for (const auto& [rows, cols] : kShapes) {

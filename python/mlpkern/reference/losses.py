@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .numeric import Array, as_real, damped, sigmoid
-from .rowwise import complement, log_softargmax, softargmax
+from .rowwise import Softargmax, complement, log_softargmax, softargmax
 
 
 class Loss:
@@ -31,6 +31,10 @@ class Loss:
 
     def slopes(self, p: Array, y: Array) -> Array:
         """Return the derivatives of the samples' costs by `p`, (n, K)."""
+        raise NotImplementedError
+
+    def bends(self, p: Array, y: Array, v: Array) -> Array:
+        """Return the Hessians of the samples' costs by `p`, times `v`, (n, K), of numbers."""
         raise NotImplementedError
 
     def targets(self, y: ArrayLike, p: Array) -> Array:
@@ -64,6 +68,23 @@ class Loss:
         with np.errstate(all="ignore"):
             w = weights[:, None]
             return np.where(w == 0, 0, w / total * self.slopes(p, self.targets(y, p)))
+
+    def hvp(
+        self,
+        y_pred: ArrayLike,
+        y: ArrayLike,
+        v: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> Array:
+        """Return the Hessian of the batch's cost by `y_pred`, times `v`, (n, K)."""
+        p, v = _predictions(y_pred), as_real(v, "v")
+        if v.shape != p.shape:
+            raise ValueError(f"v must have the shape of y_pred, {p.shape}, not {v.shape}")
+        weights, total = self._weights(sample_weight, len(p))
+        with np.errstate(all="ignore"):
+            w, t = weights[:, None], self.targets(y, p)
+            bends = np.where(np.isnan(self.slopes(p, t)), np.nan, self.bends(p, t, v))
+            return np.where(w == 0, 0, w / total * bends)
 
     def value_and_gradient(
         self, y_pred: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -110,6 +131,9 @@ class SquaredError(Loss):
     def slopes(self, p: Array, y: Array) -> Array:
         return 2 * (p - y)
 
+    def bends(self, p: Array, y: Array, v: Array) -> Array:
+        return 2 * v
+
 
 class MeanSquaredError(Loss):
     """C = (1/K) sum_k (y_k - p_k)^2; dC/dp = (2/K)(p - y)."""
@@ -120,6 +144,9 @@ class MeanSquaredError(Loss):
     def slopes(self, p: Array, y: Array) -> Array:
         return 2 * (p - y) / p.shape[1]
 
+    def bends(self, p: Array, y: Array, v: Array) -> Array:
+        return 2 * v / p.shape[1]
+
 
 class AbsoluteError(Loss):
     """C = sum_k |y_k - p_k|; dC/dp = sign(p - y), 0 at 0."""
@@ -129,6 +156,9 @@ class AbsoluteError(Loss):
 
     def slopes(self, p: Array, y: Array) -> Array:
         return np.sign(p - y)
+
+    def bends(self, p: Array, y: Array, v: Array) -> Array:
+        return 0 * v
 
 
 class Huber(Loss):
@@ -146,6 +176,9 @@ class Huber(Loss):
 
     def slopes(self, p: Array, y: Array) -> Array:
         return np.clip(p - y, -self.delta, self.delta)
+
+    def bends(self, p: Array, y: Array, v: Array) -> Array:
+        return np.where(np.abs(y - p) > self.delta, 0, 1) * v
 
 
 class PoissonNLL(Loss):
@@ -165,6 +198,9 @@ class PoissonNLL(Loss):
 
     def slopes(self, p: Array, y: Array) -> Array:
         return np.exp(p) - y if self.log_input else 1 - _ratio(y, p)
+
+    def bends(self, p: Array, y: Array, v: Array) -> Array:
+        return (np.exp(p) if self.log_input else _ratio(y, p**2)) * v
 
 
 class BinaryCrossEntropy(Loss):
@@ -188,6 +224,11 @@ class BinaryCrossEntropy(Loss):
         if self.from_logits:
             return (1 - y) * sigmoid(p) - y * sigmoid(-p)
         return _ratio(1 - y, 1 - p) - _ratio(y, p)
+
+    def bends(self, p: Array, y: Array, v: Array) -> Array:
+        if self.from_logits:
+            return sigmoid(p) * sigmoid(-p) * v
+        return (_ratio(1 - y, (1 - p) ** 2) + _ratio(y, p**2)) * v
 
 
 class CrossEntropy(Loss):
@@ -236,3 +277,9 @@ class CrossEntropy(Loss):
             return -_ratio(y, p)
         a = softargmax(p)
         return a * (np.sum(y, axis=1, keepdims=True) - y) - y * complement(a)
+
+    def bends(self, p: Array, y: Array, v: Array) -> Array:
+        """From logits: a (v - <a, v>) sum_j t_j, the Jacobian of the slopes times `v`."""
+        if not self.from_logits:
+            return _ratio(y, p**2) * v
+        return Softargmax().jvp(p, v) * np.sum(y, axis=1, keepdims=True)
