@@ -6,8 +6,8 @@
 An error is |got - exact|/ulp(exact), the ulp being at least the smallest subnormal; next to a zero
 of a derivative (ROWS says where) it is |got - exact|/ulp(1), if that is less. The exact value is
 that of ``mlpkern.reference``, in float64 for float32 and in longdouble for float64; where a
-product's rounding would be multiplied by an exponential, that is not enough, and EXACT has the
-definition in more bits, all three orders at once.
+product's rounding would be multiplied by an exponential or by omega^3, that is not enough, and
+EXACT has the definition in more bits, all orders at once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import mlpkern as mk
 from compare import ulp_error
 
 Array = NDArray[Any]
-ORDERS = ("value", "derivative", "second_derivative")
+ORDERS = ("value", "derivative", "second_derivative", "third_derivative")
 EVERYWHERE = (-math.inf, math.inf)
 
 
@@ -55,61 +55,80 @@ ROWS = (
     Row("Identity"), Row("ReLU"), Row("ReLU", {"scale": 0.3}), Row("LeakyReLU"), Row("ReLU6"),
     Row("ELU"), Row("ELU", {"alpha": 0.7}), Row("SELU"), Row("CELU"), Row("CELU", {"alpha": 0.3}),
     Row("GELU", {}, {"derivative": ((-0.8, -0.7),),
-                     "second_derivative": ((-1.5, -1.3), (1.3, 1.5))}, float32_bound=2.0),
+                     "second_derivative": ((-1.5, -1.3), (1.3, 1.5)),
+                     "third_derivative": ((-2.1, -1.9), (1.9, 2.1))}, float32_bound=2.0),
     Row("GELU", {"approximate": "tanh"}, {"derivative": ((-0.8, -0.7),),
-                                          "second_derivative": ((-1.5, -1.3), (1.3, 1.5))},
+                                          "second_derivative": ((-1.5, -1.3), (1.3, 1.5)),
+                                          "third_derivative": ((-2.1, -1.9), (1.9, 2.1))},
         float32_bound=2.0),
-    Row("Sigmoid"), Row("LogSigmoid"), Row("Tanh"), Row("Softplus"), Row("Softplus", {"beta": 2.3}),
-    Row("Softsign"),
+    Row("Sigmoid", {}, {"third_derivative": ((-1.4, -1.2), (1.2, 1.4))}), Row("LogSigmoid"),
+    Row("Tanh", {}, {"third_derivative": ((-0.7, -0.6), (0.6, 0.7))}),
+    Row("Softplus"), Row("Softplus", {"beta": 2.3}), Row("Softsign"),
     Row("SiLU", {}, {"derivative": ((-1.3, -1.2),),
-                     "second_derivative": ((-2.5, -2.3), (2.3, 2.5))}, float32_bound=2.0),
+                     "second_derivative": ((-2.5, -2.3), (2.3, 2.5)),
+                     "third_derivative": ((-3.5, -3.3), (3.3, 3.5))}, float32_bound=2.0),
     Row("Mish", {}, {"derivative": ((-1.3, -1.1),),
-                     "second_derivative": ((-2.4, -2.1), (1.4, 1.6))}),
+                     "second_derivative": ((-2.4, -2.1), (1.4, 1.6)),
+                     "third_derivative": ((-3.4, -3.1), (-0.2, 0.0), (2.0, 2.2))}),
     Row("Hardsigmoid"), Row("Hardswish", {}, {"derivative": ((-1.6, -1.4),)}), Row("Hardtanh"),
-    Row("Hardtanh", {"min_val": -0.3, "max_val": 0.7}), Row("Tanhshrink"),
+    Row("Hardtanh", {"min_val": -0.3, "max_val": 0.7}),
+    Row("Tanhshrink", {}, {"third_derivative": ((-0.7, -0.6), (0.6, 0.7))}),
     Row("Softshrink"), Row("Softshrink", {"lambd": 0.3}),
     Row("Hardshrink"), Row("Hardshrink", {"lambd": 0.3}),
     Row("Squareplus"), Row("Squareplus", {"b": 0.3}), Row("Sine"),
     Row("Sine", {"omega": 30.1}, {order: (EVERYWHERE,) for order in ORDERS}),
-    Row("Gaussian", {}, {"second_derivative": ((-0.8, -0.6), (0.6, 0.8))}), Row("Exp"),
+    Row("Gaussian", {}, {"second_derivative": ((-0.8, -0.6), (0.6, 0.8)),
+                         "third_derivative": ((-1.3, -1.1), (1.1, 1.3))}), Row("Exp"),
 )
 # fmt: on
 
 
-def _softplus(s: Any, beta: float = 1.0) -> tuple[Any, Any, Any]:
+def _softplus(s: Any, beta: float = 1.0) -> tuple[Any, ...]:
     x = s * gmpy2.mpfr(beta)
-    sigma = 1 / (1 + gmpy2.exp(-x))
+    sigma, other = 1 / (1 + gmpy2.exp(-x)), 1 / (1 + gmpy2.exp(x))
     value = max(s, 0) + gmpy2.log1p(gmpy2.exp(-abs(x))) / beta
-    return value, sigma, beta * sigma / (1 + gmpy2.exp(x))
+    second = beta * sigma * other
+    return value, sigma, second, -beta * second * gmpy2.tanh(x / 2)
 
 
-def _celu(s: Any, alpha: float = 1.0) -> tuple[Any, Any, Any]:
+def _celu(s: Any, alpha: float = 1.0) -> tuple[Any, ...]:
+    zero = gmpy2.mpfr(0)
     if s > 0:
-        return s, gmpy2.mpfr(1), gmpy2.mpfr(0)
+        return s, gmpy2.mpfr(1), zero, zero
     e = gmpy2.exp(s / alpha)
-    return alpha * gmpy2.expm1(s / alpha), e, e / alpha if s < 0 else gmpy2.mpfr(0)
+    rest = (e / alpha, e / alpha / alpha) if s < 0 else (zero, zero)
+    return alpha * gmpy2.expm1(s / alpha), e, *rest
 
 
-def _gelu(s: Any, approximate: str = "none") -> tuple[Any, Any, Any]:
+def _gelu(s: Any, approximate: str = "none") -> tuple[Any, ...]:
     if approximate == "none":
         cdf = gmpy2.erfc(-s / gmpy2.sqrt(2)) / 2
         pdf = gmpy2.exp(-s * s / 2) / gmpy2.sqrt(2 * gmpy2.const_pi())
-        return s * cdf, cdf + s * pdf, (2 - s * s) * pdf
+        return s * cdf, cdf + s * pdf, (2 - s * s) * pdf, (s * s - 4) * s * pdf
     k, c = gmpy2.sqrt(8 / gmpy2.const_pi()), gmpy2.mpfr("0.044715")
     p, dp, ddp = k * (s + c * s**3), k * (1 + 3 * c * s * s), 6 * k * c * s
     sigma, other = 1 / (1 + gmpy2.exp(-p)), 1 / (1 + gmpy2.exp(p))
     slope = sigma * other
+    second, third = -slope * gmpy2.tanh(p / 2), slope * (1 - 6 * slope)
     return (
         s * sigma,
         sigma + s * dp * slope,
-        slope * (2 * dp + s * ddp + s * dp * dp * (other - sigma)),
+        slope * (2 * dp + s * ddp) + s * dp * dp * second,
+        slope * 4 * ddp + second * 3 * dp * (dp + s * ddp) + third * s * dp**3,
     )
 
 
-# (s, **arguments) -> f, f', f'', of finite numbers of high precision.
-EXACT: dict[str, Callable[..., tuple[Any, Any, Any]]] = {
+def _sine(s: Any, omega: float = 1.0) -> tuple[Any, ...]:
+    x, rate = s * gmpy2.mpfr(omega), gmpy2.mpfr(omega)
+    sine, cosine = gmpy2.sin(x), gmpy2.cos(x)
+    return sine, rate * cosine, -(rate**2) * sine, -(rate**3) * cosine
+
+
+# (s, **arguments) -> f, f', f'', f''', of finite numbers of high precision.
+EXACT: dict[str, Callable[..., tuple[Any, ...]]] = {
     "CELU": _celu,
     "GELU": _gelu,
+    "Sine": _sine,
     "Softplus": _softplus,
 }
 
@@ -121,7 +140,7 @@ PRECISION = 160
 
 
 def exact_from_definition(row: Row, s: Array) -> Array:
-    """Return f(s), f'(s) and f''(s), of shape (3, n), from EXACT, rounded to longdouble."""
+    """Return f(s) and its derivatives, of shape (4, n), from EXACT, rounded to longdouble."""
     result = np.empty((len(ORDERS), s.size), np.longdouble)
     with gmpy2.context(gmpy2.get_context(), precision=PRECISION):
         for i, x in enumerate(s.tolist()):
@@ -298,8 +317,8 @@ def inputs_of(options: argparse.Namespace) -> str:
 
 def markdown(results: list[dict[str, Any]]) -> str:
     """Return the table of docs/accuracy.md: a row a function and dtype, the worst input of each."""
-    head = "| function | dtype | inputs | f: error at s | f': error at s | f'': error at s |"
-    lines = [head, "|" + "---|" * 6]
+    titles = [f"f{chr(39) * i}: error at s" for i in range(len(ORDERS))]
+    lines = ["| " + " | ".join(["function", "dtype", "inputs", *titles]) + " |", "|" + "---|" * 7]
     found = {(r["function"], r["dtype"], r["order"]): r for r in results}
     for name, dtype in dict.fromkeys((r["function"], r["dtype"]) for r in results):
         row = [found.get((name, dtype, order)) for order in ORDERS]

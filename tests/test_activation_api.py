@@ -74,6 +74,7 @@ def functions(f: Any, s: Any, v: Any) -> dict[str, Any]:
     if not getattr(f, "by_rows", False):
         result["derivative"] = f.derivative(s)
         result["second_derivative"] = f.second_derivative(s)
+        result["third_derivative"] = f.third_derivative(s)
     return result
 
 
@@ -91,6 +92,8 @@ def test_value_and_derivatives(isa: str, dtype: type, spec: tuple[str, dict[str,
     compare.assert_ulp(f.derivative(s), oracle.derivative(wide(s)), 2, absolute=2 * scale)
     second = oracle.second_derivative(wide(s))
     compare.assert_ulp(f.second_derivative(s), second, 2, absolute=2 * scale**2)
+    third = oracle.third_derivative(wide(s))
+    compare.assert_ulp(f.third_derivative(s), third, 2, absolute=2 * scale**3)
 
 
 @elementwise
@@ -213,7 +216,7 @@ def test_products_are_adjoint(isa: str, dtype: type, spec: tuple[str, dict[str, 
 def test_rows_have_no_derivative(spec: tuple[str, dict[str, Any]]) -> None:
     f, _ = make(spec)
     s = np.zeros((2, 3))
-    for call in (f.derivative, f.second_derivative):
+    for call in (f.derivative, f.second_derivative, f.third_derivative):
         with pytest.raises(TypeError, match=f"{spec[0]}: .*needs an elementwise activation"):
             call(s)
     with pytest.raises(ValueError, match=r"s must be \(..., K\); got \(\)"):
@@ -260,6 +263,7 @@ def test_out_and_in_place(isa: str, dtype: type, spec: tuple[str, dict[str, Any]
         if not f.by_rows:
             calls["derivative"] = lambda s, v, out: f.derivative(s, out=out)
             calls["second_derivative"] = lambda s, v, out: f.second_derivative(s, out=out)
+            calls["third_derivative"] = lambda s, v, out: f.third_derivative(s, out=out)
         for name, call in calls.items():
             out = np.full(shape, np.nan, dtype)
             assert call(s, v, out) is out
@@ -381,15 +385,15 @@ KINKS: list[tuple[str, dict[str, Any], float, float]] = [  # s, f'(s)
 
 @pytest.mark.parametrize("kink", KINKS, ids=lambda k: f"{k[0]} {k[2]}")
 def test_kinks(isa: str, dtype: type, kink: tuple[str, dict[str, Any], float, float]) -> None:
-    """The derivative at the kink is the stated one, the second derivative 0, in every lane."""
+    """The derivative at the kink is the stated one, the next two are 0, in every lane."""
     name, parameters, s, slope = kink
     f, oracle = make((name, parameters))
     at = np.full(19, s, dtype)
     compare.assert_ulp(f.derivative(at), np.full(19, slope), 0.5)
     compare.assert_ulp(oracle.derivative(np.float64(s)), np.array(slope), 1)
-    if name != "Softsign":  # its second derivative jumps there
-        assert not oracle.second_derivative(np.float64(s)).any()
-    assert not f.second_derivative(at).any()
+    for order in ("second_derivative", "third_derivative"):
+        assert not getattr(f, order)(at).any()
+        assert not getattr(oracle, order)(np.float64(s)).any()
 
 
 # --- special values: where a function ends or bends
@@ -487,6 +491,8 @@ def test_extremes_agree_with_the_reference(
         compare.assert_ulp(f.derivative(s), slope, 2, absolute=2 * scale)
         curve = oracle.second_derivative(wide(s))
         compare.assert_ulp(f.second_derivative(s), curve, 2, absolute=2 * scale**2)
+        bend = oracle.third_derivative(wide(s))
+        compare.assert_ulp(f.third_derivative(s), bend, 2, absolute=2 * scale**3)
 
 
 @by_rows

@@ -3,7 +3,7 @@
 //
 //   name, parameters             as the table has them; the parameters are its members, in that order
 //   value, derivative,           templates over the number that they are computed in: Work<T>, or Vec<T>
-//   second_derivative            second_derivative is left out where it is 0 everywhere
+//   second_derivative            the second, and the third, are left out where they are 0 everywhere
 //   works_in_t<T>                those of them that Vec<T> is good enough for, and faster; optional. Either
 //                                rounding has nothing to spoil there, or math/ has overloads for Vec<T>
 //                                that keep what it would (math/native.hpp, math/logistic.hpp)
@@ -19,6 +19,7 @@
 #pragma once
 
 #include "kernels/activations_exponential.hpp"
+#include "kernels/activations_gated.hpp"
 #include "kernels/activations_piecewise.hpp"
 #include "kernels/activations_sigmoid.hpp"
 #include "kernels/activations_smooth.hpp"

@@ -16,7 +16,7 @@ MLPKERN_INLINE Scaled<W> left_exponential(W s, W x, W slope, W right) {
   return {select(positive, right, slope * e.x), scale_where(~positive, e.scale)};
 }
 
-// f(s) = s if s > 0 else alpha (exp(s) - 1);  f' = 1 or alpha exp(s);  f''(0) = 0
+// f(s) = s if s > 0 else alpha (exp(s) - 1);  f' = 1 or alpha exp(s);  f''(0) = f'''(0) = 0
 struct ELU {
   static constexpr const char* name = "ELU";
   static constexpr ParameterSpec parameters[] = {{"alpha", 1.0}};
@@ -33,9 +33,13 @@ struct ELU {
   MLPKERN_INLINE Scaled<W> second_derivative(W s) const {
     return left_exponential(s, s, select(s == W(0.0), W(0.0), W(alpha)), W(0.0));
   }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> third_derivative(W s) const {
+    return second_derivative(s);
+  }
 };
 
-// f(s) = scale (s if s > 0 else alpha (exp(s) - 1)), with PyTorch's constants;  f''(0) = 0
+// f(s) = scale (s if s > 0 else alpha (exp(s) - 1)), with PyTorch's constants;  f''(0) = f'''(0) = 0
 struct SELU {
   static constexpr const char* name = "SELU";
   template <class W>
@@ -51,9 +55,13 @@ struct SELU {
   MLPKERN_INLINE Scaled<W> second_derivative(W s) const {
     return left_exponential(s, s, select(s == W(0.0), W(0.0), W(kSeluScaleAlpha)), W(0.0));
   }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> third_derivative(W s) const {
+    return second_derivative(s);
+  }
 };
 
-// f(s) = s if s > 0 else alpha (exp(s/alpha) - 1);  f' = 1 or exp(s/alpha);  f''(0) = 0
+// f(s) = s if s > 0 else alpha (exp(s/alpha) - 1);  f' = 1 or exp(s/alpha);  f''(0) = f'''(0) = 0
 struct CELU {
   static constexpr const char* name = "CELU";
   static constexpr ParameterSpec parameters[] = {{"alpha", 1.0}};
@@ -77,9 +85,15 @@ struct CELU {
     const W slope = select(s == W(0.0), W(0.0), inverse<W>());
     return left_exponential(s, s * inverse<W>(), slope, W(0.0));
   }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> third_derivative(W s) const {
+    const W slope = select(s == W(0.0), W(0.0), square(inverse<W>()));
+    return left_exponential(s, s * inverse<W>(), slope, W(0.0));
+  }
 };
 
-// f(s) = s Phi(s);  f' = Phi(s) + s phi(s), f'' = (2 - s^2) phi(s);  see math/normal.hpp
+// f(s) = s Phi(s);  f' = Phi(s) + s phi(s), f'' = (2 - s^2) phi(s), f''' = s (s^2 - 4) phi(s);  see
+// math/normal.hpp
 struct GELU {
   static constexpr const char* name = "GELU";
   template <class T>
@@ -98,9 +112,15 @@ struct GELU {
     const auto e = gaussian_half(kept);
     return {e.x * W(kInvSqrt2Pi) * (2.0 - square(kept)), e.scale};
   }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> third_derivative(W s) const {
+    const W kept = clamp(s, -kNormalEnd<W>, kNormalEnd<W>);
+    const auto e = gaussian_half(kept);
+    return {e.x * W(kInvSqrt2Pi) * (square(kept) - 4.0) * kept, e.scale};
+  }
 };
 
-// f(s) = exp(-s^2);  f' = -2s f, f'' = (4s^2 - 2) f
+// f(s) = exp(-s^2);  f' = -2s f, f'' = (4s^2 - 2) f, f''' = 4s (3 - 2s^2) f
 struct Gaussian {
   static constexpr const char* name = "Gaussian";
   template <class T>
@@ -119,9 +139,15 @@ struct Gaussian {
     const auto e = decaying(-z);
     return {e.x * (z * 4.0 - 2.0), e.scale};
   }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> third_derivative(W s) const {
+    const W kept = clamp(s, -32.0, 32.0), z = square(kept);
+    const auto e = decaying(-z);
+    return {e.x * (12.0 - z * 8.0) * kept, e.scale};
+  }
 };
 
-// f = f' = f'' = exp(s)
+// f = f' = f'' = f''' = exp(s)
 struct Exp {
   static constexpr const char* name = "Exp";
   template <class T>
@@ -137,6 +163,10 @@ struct Exp {
   }
   template <class W>
   MLPKERN_INLINE Scaled<W> second_derivative(W s) const {
+    return value(s);
+  }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> third_derivative(W s) const {
     return value(s);
   }
   template <class W>

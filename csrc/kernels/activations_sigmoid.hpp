@@ -16,7 +16,7 @@ namespace mlpkern::MLPKERN_ISA {
 // Past this, exp(-|s|) and its products with powers of s are below the smallest subnormal.
 constexpr double kDecayed = 1000.0;
 
-// sigma, sigma', sigma'': see math/logistic.hpp
+// sigma and its derivatives: see math/logistic.hpp
 struct Sigmoid {
   static constexpr const char* name = "Sigmoid";
   template <class T>
@@ -34,6 +34,10 @@ struct Sigmoid {
     return logistic_second_derivative(s, 1.0);
   }
   template <class W>
+  MLPKERN_INLINE Scaled<W> third_derivative(W s) const {
+    return logistic_third_derivative(s, 1.0);
+  }
+  template <class W>
   MLPKERN_INLINE W derivative_from_output(W a) const {
     return a * (W(1.0) - a);
   }
@@ -49,7 +53,7 @@ struct Sigmoid {
 };
 
 // f(s) = log(1 + exp(beta s))/beta = max(s, 0) + log1p(exp(-|beta s|))/beta, without a threshold;
-// f' = sigma(beta s), f'' = beta sigma'(beta s)
+// f' = sigma(beta s), f'' = beta sigma'(beta s), f''' = beta^2 sigma''(beta s)
 struct Softplus {
   static constexpr const char* name = "Softplus";
   static constexpr ParameterSpec parameters[] = {{"beta", 1.0}};
@@ -90,9 +94,13 @@ struct Softplus {
     const Scaled<W> d = logistic_derivative(logit(s));
     return {d.x * beta, d.scale};
   }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> third_derivative(W s) const {
+    return logistic_second_derivative(logit(s), square(W(beta)));
+  }
 };
 
-// f(s) = log sigma(s) = -softplus(-s);  f' = sigma(-s), f'' = -sigma'(s)
+// f(s) = log sigma(s) = -softplus(-s);  f' = sigma(-s), f'' = -sigma'(s), f''' = -sigma''(s)
 struct LogSigmoid {
   static constexpr const char* name = "LogSigmoid";
   template <class T>
@@ -111,132 +119,9 @@ struct LogSigmoid {
     const Scaled<W> d = logistic_derivative(s);
     return {-d.x, d.scale};
   }
-};
-
-// f(s) = s sigma(s);  f' = sigma(s) (1 + s sigma(-s)), f'' = sigma'(s) (2 - s tanh(s/2))
-struct SiLU {
-  static constexpr const char* name = "SiLU";
-  template <class T>
-  static constexpr int works_in_t = kHasFma ? kValue | kDerivative : 0;
   template <class W>
-  MLPKERN_INLINE Scaled<W> value(W s) const {
-    const W kept = select(s < W(-kDecayed), W(-kDecayed), s);
-    const Scaled<W> gate = logistic(kept);
-    return {with_sign(abs(kept) * gate.x, s), gate.scale};
-  }
-  template <class W>
-  MLPKERN_INLINE Scaled<W> derivative(W s) const {
-    const W kept = clamp(s, -kDecayed, kDecayed);
-    return gated_derivative(kept, kept);
-  }
-  template <class W>
-  MLPKERN_INLINE Scaled<W> second_derivative(W s) const {
-    const W distance = abs(clamp(s, -kDecayed, kDecayed));
-    const auto e = decaying(-distance);
-    const W sum = e.x + 1.0;
-    const W numerator = scaled(sum, Vec<double>(2.0)) + distance * e.minus_one;
-    return {e.x * numerator / (square(sum) * sum), e.scale};
-  }
-};
-
-// f(s) = s sigma(p), p = sqrt(8/pi) (s + 0.044715 s^3): s (1 + tanh(p/2))/2
-// f' = sigma(p) (1 + s p' sigma(-p)), f'' = sigma'(p) (2 p' + s p'' - s p'^2 tanh(p/2))
-struct GELUTanh {
-  static constexpr const char* name = "GELUTanh";
-  template <class T>
-  static constexpr int works_in_t =  // in pairs of floats the derivative took 1.1 times the time of a double
-      !kHasFma                     ? 0
-      : sizeof(T) == sizeof(float) ? kValue
-                                   : kValue | kDerivative;
-  static constexpr double end = 24.0;  // p is 1024 there
-  // sqrt(8/pi) (1 + factor 0.044715 s^2): p/s of factor 1, p' of factor 3
-  template <class W>
-  static MLPKERN_INLINE W slope(W s, double factor) {
-    return W(kSqrt8OverPi) * (W(kGeluCubic) * square(s) * factor + 1.0);
-  }
-  template <class T>
-  static MLPKERN_INLINE Pair<T> slope(Vec<T> s, double factor) {
-    const Vec<T> z = s * s, z_low = fma(s, s, -z), one(T(1));
-    const Pair<T> cubic = pair_of<T>({kGeluCubic.hi * factor, kGeluCubic.lo * factor});
-    const Vec<T> hi = fma(cubic.hi, z, one);  // 1 - hi is exact
-    const Vec<T> lo = fma(cubic.hi, z, one - hi) + fma(cubic.hi, z_low, cubic.lo * z);
-    return pair_product(pair_of<T>(kSqrt8OverPi), {hi, lo});
-  }
-  template <class W>
-  static MLPKERN_INLINE W times(W s, W slope) {
-    return s * slope;
-  }
-  template <class T>
-  static MLPKERN_INLINE Pair<T> times(Vec<T> s, Pair<T> slope) {
-    return pair_product(s, slope);
-  }
-  template <class W>
-  MLPKERN_INLINE Scaled<W> value(W s) const {
-    const W kept = clamp(s, -end, end);
-    const Scaled<W> gate = logistic(times(kept, slope(kept, 1.0)));
-    const W factor = select(s > W(0.0), s, kept);
-    return {with_sign(abs(factor) * gate.x, s), gate.scale};
-  }
-  template <class W>
-  MLPKERN_INLINE Scaled<W> derivative(W s) const {
-    const W kept = clamp(s, -end, end);
-    return gated_derivative(times(kept, slope(kept, 1.0)), times(kept, slope(kept, 3.0)));
-  }
-  template <class W>
-  MLPKERN_INLINE Scaled<W> second_derivative(W s) const {
-    const W kept = clamp(s, -end, end);
-    const auto e = decaying(-abs(kept * slope(kept, 1.0)));
-    const W sum = e.x + 1.0, dp = slope(kept, 3.0);
-    const W curve = square(kept) * W(kSqrt8OverPi) * W(kGeluCubic) * 6.0;  // s p''
-    const W bend = (scaled(dp, Vec<double>(2.0)) + curve) * sum + abs(kept) * square(dp) * e.minus_one;
-    return {e.x * bend / (square(sum) * sum), e.scale};
-  }
-};
-
-// f(s) = s w, w = tanh(softplus(s)) = n/d with, for s <= 0, n = e (2 + e), d = 2 + 2e + e^2, and for
-// s > 0, n = 1 + 2e, d = 1 + 2e + 2e^2
-// f' = w + s w', w' = 4 g (1 + e)/d^2, g = e or, for s > 0, e^2
-// f'' = w' (2 + s w''/w'), w''/w' = 1 + sigma(s) - 4 (e or 1)(1 + e)/d
-struct Mish {
-  static constexpr const char* name = "Mish";
-  template <class W>
-  static MLPKERN_INLINE W numerator(Mask<double> positive, W e) {  // n, or n/e for s <= 0
-    return select(positive, scaled(e, Vec<double>(2.0)) + 1.0, e + 2.0);
-  }
-  template <class W>
-  static MLPKERN_INLINE W denominator(Mask<double> positive, W e) {
-    const W twice = scaled(e, Vec<double>(2.0));
-    return select(positive, W(1.0), W(2.0)) + e * (select(positive, twice, e) + 2.0);
-  }
-  template <class W>
-  MLPKERN_INLINE Scaled<W> value(W s) const {
-    const W kept = select(s < W(-kDecayed), W(-kDecayed), s);
-    const auto e = decaying(-abs(kept));
-    const Mask<double> positive = kept > W(0.0);
-    const W gate = select(positive, W(1.0), e.x) * numerator(positive, e.x) / denominator(positive, e.x);
-    return {with_sign(abs(kept) * gate, s), scale_where(~positive, e.scale)};
-  }
-  template <class W>
-  MLPKERN_INLINE Scaled<W> derivative(W s) const {
-    const W kept = clamp(s, -kDecayed, kDecayed);
-    const auto e = decaying(-abs(kept));
-    const Mask<double> positive = kept > W(0.0);
-    const W d = denominator(positive, e.x);
-    const W bend = kept * select(positive, square(e.x), W(1.0)) * (e.x + 1.0) * 4.0;
-    const W sum = numerator(positive, e.x) * d + bend;
-    return {select(positive, W(1.0), e.x) * sum / square(d), scale_where(~positive, e.scale)};
-  }
-  template <class W>
-  MLPKERN_INLINE Scaled<W> second_derivative(W s) const {
-    const W kept = clamp(s, -kDecayed, kDecayed);
-    const auto e = decaying(-abs(kept));
-    const Mask<double> positive = kept > W(0.0);
-    const W d = denominator(positive, e.x), sum = e.x + 1.0;
-    const W one_or_e = select(positive, W(1.0), e.x);
-    const W ratio = 1.0 + one_or_e / sum - one_or_e * sum * 4.0 / d;
-    const W small = scaled(e.x, Vec<double>(kHeadroom<W>)) * select(positive, e.x, W(1.0));
-    const Vec<double> room(1.0 / kHeadroom<W>);
-    return {small * sum * 4.0 / square(d) * (kept * ratio + 2.0), select(positive, room, e.scale * room)};
+  MLPKERN_INLINE Scaled<W> third_derivative(W s) const {
+    return logistic_second_derivative(-s, 1.0);
   }
 };
 

@@ -8,7 +8,7 @@
 
 namespace mlpkern::MLPKERN_ISA {
 
-// f(s) = tanh(s);  f' = 4 sigma'(2s), f'' = -2 f f';  see math/logistic.hpp
+// f(s) = tanh(s);  f' = 4 sigma'(2s), f'' = -2 f f', f''' = 16 sigma'''(2s);  see math/logistic.hpp
 struct Tanh {
   static constexpr const char* name = "Tanh";
   template <class T>
@@ -25,6 +25,10 @@ struct Tanh {
   template <class W>
   MLPKERN_INLINE Scaled<W> second_derivative(W s) const {
     return logistic_second_derivative(s + s, 8.0);
+  }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> third_derivative(W s) const {
+    return logistic_third_derivative(s + s, 16.0);
   }
   template <class W>
   MLPKERN_INLINE W derivative_from_output(W a) const {
@@ -50,7 +54,7 @@ MLPKERN_INLINE Twofold tanhshrink_near_zero(Twofold s) {
   return s * (z * polynomial<fast_two_sum>(z, kTanhshrinkLead, kTanhshrinkTail));
 }
 
-// f(s) = s - tanh(s);  f' = tanh^2(s), f'' = 2 tanh(s) (1 - tanh^2(s))
+// f(s) = s - tanh(s);  f' = tanh^2(s), f'' and f''' those of -tanh(s)
 struct Tanhshrink {
   static constexpr const char* name = "Tanhshrink";
   template <class W>
@@ -68,9 +72,15 @@ struct Tanhshrink {
     const Scaled<W> d = Tanh{}.second_derivative(s);
     return {-d.x, d.scale};
   }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> third_derivative(W s) const {
+    const Scaled<W> d = Tanh{}.third_derivative(s);
+    return {-d.x, d.scale};
+  }
 };
 
-// f(s) = s/(1 + |s|);  f' = 1/(1 + |s|)^2, f'' = -2 sign(s)/(1 + |s|)^3, 0 at 0
+// f(s) = s/(1 + |s|);  f' = 1/(1 + |s|)^2, f'' = -2 sign(s)/(1 + |s|)^3, f''' = 6/(1 + |s|)^4;
+// f'' and f''' are 0 at 0
 struct Softsign {
   static constexpr const char* name = "Softsign";
   template <class W>
@@ -94,10 +104,16 @@ struct Softsign {
     return {select(s == W(0.0), W(0.0), curve),
             Vec<double>(1.0 / kHeadroom<W> / kHeadroom<W> / kHeadroom<W>)};
   }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> third_derivative(W s) const {
+    const W t = clamp(abs(s), 0.0, 0x1p280) + 1.0;  // beyond, f''' is 0
+    const W curve = square(kHeadroom<W> / t) / square(t) * 6.0;
+    return {select(s == W(0.0), W(0.0), curve), Vec<double>(1.0 / kHeadroom<W> / kHeadroom<W>)};
+  }
 };
 
 // f(s) = (s + r)/2, r = sqrt(s^2 + b), or b/(2 (r - s)), which is the same, for s < 0
-// f' = f/r, f'' = b/(2 r^3).  Beyond 2^200, r is |s|.
+// f' = f/r, f'' = b/(2 r^3), f''' = -3 s f''/r^2.  Beyond 2^200, r is |s|.
 struct Squareplus {
   static constexpr const char* name = "Squareplus";
   static constexpr ParameterSpec parameters[] = {{"b", 4.0}};
@@ -129,9 +145,16 @@ struct Squareplus {
     const W first = 0.5 * b / r * kHeadroom<W>;
     return {first / r * kHeadroom<W> / r, Vec<double>(1.0 / kHeadroom<W> / kHeadroom<W>)};
   }
+  template <class W>
+  MLPKERN_INLINE Scaled<W> third_derivative(W s) const {
+    const W kept = clamp(s, -0x1p540, 0x1p540), r = root(abs(kept));
+    const W first = -1.5 * b / r * kHeadroom<W>;
+    return {first / r / r / r * kept / r, Vec<double>(1.0 / kHeadroom<W>)};
+  }
 };
 
-// f(s) = sin(omega s);  f' = omega cos(omega s), f'' = -omega^2 sin(omega s);  NaN at ±infinity
+// f(s) = sin(omega s);  f' = omega cos(omega s), f'' = -omega^2 sin(omega s), f''' = -omega^2 f';
+// NaN at ±infinity
 struct Sine {
   static constexpr const char* name = "Sine";
   static constexpr ParameterSpec parameters[] = {{"omega", 1.0}};
@@ -148,6 +171,10 @@ struct Sine {
   template <class W>
   MLPKERN_INLINE W second_derivative(W s) const {
     return sine_of_product(s, omega, 2) * omega * omega;
+  }
+  template <class W>
+  MLPKERN_INLINE W third_derivative(W s) const {
+    return sine_of_product(s, omega, 3) * omega * omega * omega;
   }
 };
 

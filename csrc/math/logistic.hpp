@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The logistic function sigma(x) = 1/(1 + exp(-x)), its two derivatives, and tanh.
+// The logistic function sigma(x) = 1/(1 + exp(-x)), its three derivatives, and tanh.
 //
 //   e = exp(-|x|):  sigma = (1 or, for x < 0, e)/(1 + e), sigma' = e/(1 + e)^2,
-//                   sigma'' = -sign(x) e (1 - e)/(1 + e)^3
+//                   sigma'' = -sign(x) e (1 - e)/(1 + e)^3, sigma''' = e (1 - 4e + e^2)/(1 + e)^4
 //   m = expm1(-2|x|):  tanh = ±(-m)/(2 + m), but of floats from a table of pieces, math/piecewise.hpp
 //
 //                 sigma   sigma'   tanh
@@ -31,11 +31,20 @@ MLPKERN_INLINE Scaled<W> logistic_derivative(W x) {
   return {e.x / square(e.x + 1.0), e.scale};
 }
 // factor sigma''; the factor comes before the division, for a result that is subnormal.
-template <class W>
-MLPKERN_INLINE Scaled<W> logistic_second_derivative(W x, double factor) {
+template <class W, class Factor>
+MLPKERN_INLINE Scaled<W> logistic_second_derivative(W x, Factor factor) {
   const auto e = decaying(-abs(x));
   const W sum = e.x + 1.0;
   return {with_sign(abs(e.minus_one) * e.x * factor / (square(sum) * sum), -x), e.scale};
+}
+template <class W>
+MLPKERN_INLINE W logistic_bend(W e) {  // 1 - 4e + e^2
+  return e * (e - 4.0) + 1.0;
+}
+template <class W>
+MLPKERN_INLINE Scaled<W> logistic_third_derivative(W x, double factor) {
+  const auto e = decaying(-abs(x));
+  return {e.x * factor * logistic_bend(e.x) / square(square(e.x + 1.0)), e.scale};
 }
 // The derivative of s sigma(p(s)), of p and q = s p': sigma(p) (1 + q sigma(-p)).
 template <class W>

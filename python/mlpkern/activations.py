@@ -57,6 +57,11 @@ class Activation(Map):
         self._refuse_by_rows("second_derivative")
         return self._kernel.second_derivative(s, out)
 
+    def third_derivative(self, s: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """``f'''(s)``, of the shape of s; 0 at kinks, and where f is piecewise quadratic."""
+        self._refuse_by_rows("third_derivative")
+        return self._kernel.third_derivative(s, out)
+
     def jvp(self, s: ArrayLike, v: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The Jacobian at s times a tangent v, both of the shape of s."""
         return self._kernel.jvp(s, v, out)

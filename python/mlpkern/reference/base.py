@@ -34,6 +34,10 @@ class Activation:
         """Return f''(s), of the shape of `s`."""
         raise NotImplementedError
 
+    def third_derivative(self, s: ArrayLike) -> Array:
+        """Return f'''(s), of the shape of `s`."""
+        raise NotImplementedError
+
     def jacobian(self, s: ArrayLike) -> Array:
         """Return da/ds, shape (..., L, L), element [..., i, j] = da_i/ds_j."""
         raise NotImplementedError
@@ -48,9 +52,9 @@ class Activation:
 
 
 class Elementwise(Activation):
-    """An activation of one number. A subclass states f, its derivative df and its second, ddf.
+    """An activation of one number. A subclass states f and its derivatives df, ddf and dddf.
 
-    Those three see a float64 or longdouble array, infinities included; NaN is put in here.
+    Those four see a float64 or longdouble array, infinities included; NaN is put in here.
     """
 
     def f(self, s: Array) -> Array:
@@ -63,6 +67,10 @@ class Elementwise(Activation):
 
     def ddf(self, s: Array) -> Array:
         """Return the second derivative."""
+        raise NotImplementedError
+
+    def dddf(self, s: Array) -> Array:
+        """Return the third derivative."""
         raise NotImplementedError
 
     def __call__(self, s: ArrayLike, out: Array | None = None) -> Array:
@@ -82,6 +90,12 @@ class Elementwise(Activation):
         s = as_real(s)
         with np.errstate(all="ignore"):
             return np.where(np.isnan(s), s, self.ddf(s))
+
+    def third_derivative(self, s: ArrayLike) -> Array:
+        """Return f'''(s), of the shape of `s`."""
+        s = as_real(s)
+        with np.errstate(all="ignore"):
+            return np.where(np.isnan(s), s, self.dddf(s))
 
     def jacobian(self, s: ArrayLike) -> Array:
         """Return diag(f'(s)), shape (..., L, L)."""

@@ -1,6 +1,6 @@
 """Activations made of straight or quadratic pieces.
 
-At a kink the derivative is the one that torch.autograd returns, and the second derivative is 0.
+At a kink the derivative is the one that torch.autograd returns, and those after it are 0.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,9 @@ class PiecewiseLinear(Elementwise):
     """An activation whose second derivative is zero."""
 
     def ddf(self, s: Array) -> Array:
+        return np.zeros_like(s)
+
+    def dddf(self, s: Array) -> Array:
         return np.zeros_like(s)
 
 
@@ -111,6 +114,9 @@ class Hardswish(Elementwise):
 
     def ddf(self, s: Array) -> Array:
         return np.where(np.abs(s) < 3, np.ones_like(s), 0) / 3
+
+    def dddf(self, s: Array) -> Array:
+        return np.zeros_like(s)
 
 
 @dataclass(frozen=True)

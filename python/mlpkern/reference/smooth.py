@@ -25,7 +25,10 @@ from .numeric import (
 
 @dataclass(frozen=True)
 class Sigmoid(Elementwise):
-    """f(s) = 1/(1 + exp(-s)); f' = f(s) f(-s); f'' = f' (f(-s) - f(s)) = -f' tanh(s/2)."""
+    """f(s) = 1/(1 + exp(-s)); f' = f(s) f(-s); f'' = -f' tanh(s/2);
+
+    f''' = f' (1 - 6 f').
+    """
 
     def f(self, s: Array) -> Array:
         return sigmoid(s)
@@ -35,6 +38,10 @@ class Sigmoid(Elementwise):
 
     def ddf(self, s: Array) -> Array:
         return -sigmoid_derivative(s) * np.tanh(s / 2)
+
+    def dddf(self, s: Array) -> Array:
+        d = sigmoid_derivative(s)
+        return d * (1 - 6 * d)
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,9 @@ class LogSigmoid(Elementwise):
 
     def ddf(self, s: Array) -> Array:
         return -sigmoid_derivative(s)
+
+    def dddf(self, s: Array) -> Array:
+        return -Sigmoid().ddf(s)
 
 
 @dataclass(frozen=True)
@@ -70,10 +80,13 @@ class Softplus(Elementwise):
     def ddf(self, s: Array) -> Array:
         return self.beta * sigmoid_derivative(self.beta * s)
 
+    def dddf(self, s: Array) -> Array:
+        return self.beta * (self.beta * Sigmoid().ddf(self.beta * s))
+
 
 @dataclass(frozen=True)
 class Tanh(Elementwise):
-    """f(s) = tanh(s); f' = sech^2(s) = 4 sigmoid'(2s); f'' = -2 f f'."""
+    """f(s) = tanh(s); f' = sech^2(s) = 4 sigmoid'(2s); f'' = -2 f f'; f''' = f' (4 - 6 f')."""
 
     def f(self, s: Array) -> Array:
         return np.tanh(s)
@@ -83,6 +96,10 @@ class Tanh(Elementwise):
 
     def ddf(self, s: Array) -> Array:
         return -2 * np.tanh(s) * self.df(s)
+
+    def dddf(self, s: Array) -> Array:
+        d = self.df(s)
+        return d * (4 - 6 * d)
 
 
 @dataclass(frozen=True)
@@ -106,10 +123,16 @@ class Tanhshrink(Elementwise):
     def ddf(self, s: Array) -> Array:
         return 2 * np.tanh(s) * Tanh().df(s)
 
+    def dddf(self, s: Array) -> Array:
+        return -Tanh().dddf(s)
+
 
 @dataclass(frozen=True)
 class Softsign(Elementwise):
-    """f(s) = s/(1 + |s|); f' = 1/(1 + |s|)^2; f'' = -2 sign(s)/(1 + |s|)^3, 0 at 0."""
+    """f(s) = s/(1 + |s|); f' = 1/(1 + |s|)^2.
+
+    f'' = -2 sign(s)/(1 + |s|)^3 and f''' = 6/(1 + |s|)^4, both 0 at 0.
+    """
 
     def f(self, s: Array) -> Array:
         return np.where(np.isinf(s), np.sign(s), s / (1 + np.abs(s)))
@@ -120,12 +143,16 @@ class Softsign(Elementwise):
     def ddf(self, s: Array) -> Array:
         return -2 * np.sign(s) / (1 + np.abs(s)) ** 3
 
+    def dddf(self, s: Array) -> Array:
+        return 6 * np.sign(s) ** 2 / (1 + np.abs(s)) ** 4
+
 
 @dataclass(frozen=True)
 class SiLU(Elementwise):
     """f(s) = s sigmoid(s).
 
-    f' = sigmoid(s) (1 + s sigmoid(-s)); f'' = sigmoid'(s) (2 - s tanh(s/2)).
+    f' = sigmoid(s) (1 + s sigmoid(-s)); f'' = sigmoid'(s) (2 - s tanh(s/2));
+    f''' = 3 sigmoid''(s) + s sigmoid'''(s).
     """
 
     def f(self, s: Array) -> Array:
@@ -137,10 +164,17 @@ class SiLU(Elementwise):
     def ddf(self, s: Array) -> Array:
         return damped(2 - s * np.tanh(s / 2), sigmoid_derivative(s))
 
+    def dddf(self, s: Array) -> Array:
+        d = sigmoid_derivative(s)
+        return damped(s * (1 - 6 * d) - 3 * np.tanh(s / 2), d)
+
 
 @dataclass(frozen=True)
 class Mish(Elementwise):
-    """f(s) = s w with w = tanh(softplus(s)); f' = w + s w'; f'' = 2 w' + s w''."""
+    """f(s) = s w with w = tanh(softplus(s)); f' = w + s w'; f'' = 2 w' + s w'';
+
+    f''' = 3 w'' + s w'''.
+    """
 
     @staticmethod
     def _gate(s: Array) -> tuple[Array, Array, Array]:
@@ -168,10 +202,24 @@ class Mish(Elementwise):
         _, dw, ratio = self._gate(s)
         return damped(2 + s * ratio, dw)
 
+    def dddf(self, s: Array) -> Array:
+        """Return w' (3 w''/w' + s w'''/w'), the last by the chain rule of tanh and softplus.
+
+        With w' = (1 - w^2) p and p = sigmoid(s):
+        w'''/w' = p''/p - 6 w p' + (6 w^2 - 2) p^2.
+        """
+        w, dw, ratio = self._gate(s)
+        p, q = sigmoid(s), sigmoid(-s)
+        third = q * (q - p) - 6 * w * p * q + (6 * w**2 - 2) * p**2
+        return damped(3 * ratio + s * third, dw)
+
 
 @dataclass(frozen=True)
 class Squareplus(Elementwise):
-    """f(s) = (s + r)/2 with r = sqrt(s^2 + b); f' = (1 + s/r)/2 = f/r; f'' = b/(2 r^3)."""
+    """f(s) = (s + r)/2 with r = sqrt(s^2 + b); f' = (1 + s/r)/2 = f/r; f'' = b/(2 r^3);
+
+    f''' = -3 b s/(2 r^5).
+    """
 
     b: float = 4.0
 
@@ -194,6 +242,10 @@ class Squareplus(Elementwise):
 
     def ddf(self, s: Array) -> Array:
         return self.b / (2 * self._root(s) ** 3)
+
+    def dddf(self, s: Array) -> Array:
+        r = self._root(s)
+        return -3 * np.where(np.isinf(s), np.sign(s), s / r) * (self.b / (2 * r**4))
 
 
 @dataclass(frozen=True)
@@ -219,10 +271,13 @@ class Sine(Elementwise):
     def ddf(self, s: Array) -> Array:
         return -self.omega * (self.omega * self.f(s))
 
+    def dddf(self, s: Array) -> Array:
+        return -self.omega * (self.omega * self.df(s))
+
 
 @dataclass(frozen=True)
 class Gaussian(Elementwise):
-    """f(s) = exp(-s^2); f' = -2s f; f'' = (4s^2 - 2) f."""
+    """f(s) = exp(-s^2); f' = -2s f; f'' = (4s^2 - 2) f; f''' = (12s - 8s^3) f."""
 
     def f(self, s: Array) -> Array:
         return exp_minus_square(s)
@@ -232,6 +287,9 @@ class Gaussian(Elementwise):
 
     def ddf(self, s: Array) -> Array:
         return damped(4 * s**2 - 2, self.f(s))
+
+    def dddf(self, s: Array) -> Array:
+        return damped(12 * s - 8 * s**3, self.f(s))
 
 
 @dataclass(frozen=True)
@@ -245,4 +303,7 @@ class Exp(Elementwise):
         return np.exp(s)
 
     def ddf(self, s: Array) -> Array:
+        return np.exp(s)
+
+    def dddf(self, s: Array) -> Array:
         return np.exp(s)

@@ -20,7 +20,10 @@ from .numeric import (
 
 @dataclass(frozen=True)
 class ELU(Elementwise):
-    """f(s) = s if s > 0 else alpha (exp(s) - 1); f' = 1 or alpha exp(s); f''(0) = 0."""
+    """f(s) = s if s > 0 else alpha (exp(s) - 1); f' = 1 or alpha exp(s).
+
+    f'' and f''' are 0 at 0.
+    """
 
     alpha: float = 1.0
 
@@ -33,10 +36,16 @@ class ELU(Elementwise):
     def ddf(self, s: Array) -> Array:
         return np.where(s < 0, self.alpha * np.exp(s), 0)
 
+    def dddf(self, s: Array) -> Array:
+        return self.ddf(s)
+
 
 @dataclass(frozen=True)
 class CELU(Elementwise):
-    """f(s) = s if s > 0 else alpha (exp(s/alpha) - 1); f' = 1 or exp(s/alpha); f''(0) = 0."""
+    """f(s) = s if s > 0 else alpha (exp(s/alpha) - 1); f' = 1 or exp(s/alpha).
+
+    f'' and f''' are 0 at 0.
+    """
 
     alpha: float = 1.0
 
@@ -53,10 +62,16 @@ class CELU(Elementwise):
     def ddf(self, s: Array) -> Array:
         return np.where(s < 0, np.exp(s / self.alpha) / self.alpha, 0)
 
+    def dddf(self, s: Array) -> Array:
+        return self.ddf(s) / self.alpha
+
 
 @dataclass(frozen=True)
 class SELU(Elementwise):
-    """f(s) = SCALE (s if s > 0 else ALPHA (exp(s) - 1)), with PyTorch's constants; f''(0) = 0."""
+    """f(s) = SCALE (s if s > 0 else ALPHA (exp(s) - 1)), with PyTorch's constants.
+
+    f'' and f''' are 0 at 0.
+    """
 
     ALPHA = "1.6732632423543772848170429916717"
     SCALE = "1.0507009873554804934193349852946"
@@ -76,13 +91,17 @@ class SELU(Elementwise):
     def ddf(self, s: Array) -> Array:
         return np.where(s < 0, self._constants(s)[1] * np.exp(s), 0)
 
+    def dddf(self, s: Array) -> Array:
+        return self.ddf(s)
+
 
 @dataclass(frozen=True)
 class GELU(Elementwise):
     """f(s) = s Phi(s), or, with approximate="tanh", s (1 + tanh(p/2))/2 = s sigmoid(p).
 
     p = sqrt(8/pi) (s + 0.044715 s^3).
-    Exact: f' = Phi + s phi; f'' = (2 - s^2) phi, with phi = Phi'.
+    Exact: f' = Phi + s phi; f'' = (2 - s^2) phi; f''' = (s^3 - 4s) phi, with phi = Phi'.
+    Otherwise by the chain rule for g = sigmoid(p): f'' = 2 g' + s g'', f''' = 3 g'' + s g'''.
     """
 
     approximate: Literal["none", "tanh"] = "none"
@@ -112,3 +131,17 @@ class GELU(Elementwise):
         p, dp, ddp = self._logit(s)
         curve = 2 * dp + s * ddp - s * dp**2 * np.tanh(p / 2)
         return damped(curve, sigmoid_derivative(p))
+
+    def dddf(self, s: Array) -> Array:
+        """Return f''', with r = sigmoid''/sigmoid' and q = sigmoid'''/sigmoid' at p.
+
+        g'' = sigmoid' (r p'^2 + p''); g''' = sigmoid' (q p'^3 + 3 r p' p'' + p''').
+        """
+        if self.approximate == "none":
+            return damped(s**3 - 4 * s, normal_pdf(s))
+        p, dp, ddp = self._logit(s)
+        dddp = self._logit(np.ones_like(s))[2]  # p'' is dddp s
+        slope, r = sigmoid_derivative(p), -np.tanh(p / 2)
+        q = 1 - 6 * slope
+        curve = 3 * (r * dp**2 + ddp) + s * (q * dp**3 + 3 * r * dp * ddp + dddp)
+        return damped(curve, slope)
