@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 import mlpkern as mk
-from mlpkern.graph import graph
+from mlpkern.graph import graph, html
 
 
 def nested_network():
@@ -204,6 +204,23 @@ def test_texts_fit_their_boxes():
             for text in group.findall("{*}text"):
                 em = float(text.get("font-size", 12))
                 assert 0.5 * em * len(text.text) < float(rect.get("width"))
+
+
+@pytest.mark.parametrize(
+    ("net", "says"),
+    [
+        (lambda: mk.MLP([30, 40, 2], "relu"), "1,322 parameters, float32"),
+        (lambda: mk.Sum(f := mk.Linear(2, 3, dtype="f8"), f), "9 parameters, float64"),
+        (lambda: mk.GELU(approximate="tanh"), "no parameters"),
+    ],
+    ids=["MLP", "shared", "activation"],
+)
+def test_a_map_in_a_notebook(net, says):
+    net = net()
+    code, *breaks = ET.fromstring(html(net))
+    assert code.text == repr(net)
+    assert breaks[0].tail.strip() == says
+    assert html(net).count(graph(net).svg) == 1
 
 
 # --- errors and files ---------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from mlpkern.losses import Loss
 from mlpkern.maps import Map
 from mlpkern.models import Chain, Linear, Sum
 
-__all__ = ["Graph", "graph"]
+__all__ = ["Graph", "graph", "html", "settings"]
 
 
 class Node(NamedTuple):
@@ -109,6 +109,13 @@ class Graph:
         return self.svg
 
 
+def html(net: Map) -> str:
+    """What a notebook shows for a map: how it is made, its parameters, its graph."""
+    sizes = {id(f): f._size() for f in net._linears()}
+    count = f"{sum(sizes.values()):,} parameters, {net.dtype}" if sizes else "no parameters"
+    return f"<div><code>{escape(repr(net))}</code><br/>\n{count}<br/>\n{graph(net).svg}</div>"
+
+
 def graph(net: Map, loss: Loss | None = None) -> Graph:
     """The computation graph of a map.
 
@@ -152,8 +159,8 @@ class _Walk:
             items = (Node("linear", (f"Linear{i}", weights, *bias)),)
         else:
             known = isinstance(net, Activation)
-            settings = _settings(net.config(), type(net)().config()) if known else ()
-            items = (Node("activation", (type(net).__name__, *settings)),)
+            differ = settings(net.config(), type(net)().config()) if known else ()
+            items = (Node("activation", (type(net).__name__, *differ)),)
         of, width = self.name(net, of), net._width(width)
         return (*items, _value(of, width)), of, width
 
@@ -173,18 +180,18 @@ def _value(name: str, width: Width, kind: str = "value") -> Node:
     return Node(kind, (name, f"(n, {'D' if width is None else width})"))
 
 
-def _settings(chosen: dict[str, Any], usual: dict[str, Any]) -> tuple[str, ...]:
-    """The parameters that differ from their defaults."""
+def settings(chosen: dict[str, Any], usual: dict[str, Any]) -> tuple[str, ...]:
+    """The parameters that differ from their defaults, as ``scale=3``."""
     differ = [(k, v) for k, v in chosen.items() if v != usual[k]]
     return tuple(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in differ)
 
 
 def _cost(loss: Loss, width: Width) -> Node:
-    name, settings = type(loss).__name__, _settings(loss._arguments(), type(loss)()._arguments())
+    name, differ = type(loss).__name__, settings(loss._arguments(), type(loss)()._arguments())
     y = _value("y", width, "input")
     if name == "CrossEntropy":  # integer labels will do
         y = y._replace(lines=("y", f"(n,) or {y.lines[1]}"))
-    return Node("cost", ("C", name, *settings, f"{loss.reduction} over n"), y)
+    return Node("cost", ("C", name, *differ, f"{loss.reduction} over n"), y)
 
 
 # --- from a track to DOT ------------------------------------------------------------------------

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpkern import pairs
-from mlpkern.activations import Activation, activation
+from mlpkern.activations import Activation, Identity, activation
+from mlpkern.graph import settings
 from mlpkern.linear import linear, linear_backward
 from mlpkern.losses import Loss
 from mlpkern.maps import Map
@@ -70,18 +72,42 @@ class Trace(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._values)
 
+    def formula(self, name: str) -> str:
+        """What a value is, as the table says it: ``t.formula("s1")`` is ``"x W1 + b1"``."""
+        self[name]  # the error of a name that there is not
+        return self._formulas[name]
+
     def __str__(self) -> str:
         """A table of names, formulas, shapes and first entries, 80 columns wide."""
         widths = [max(len(name) for name in self._values), max(map(len, self._formulas.values()))]
         lines = [f"{'name':<{widths[0]}}  {'is':<{widths[1]}}  {'shape':<12}  first entries"]
         lines.append("-" * 79)
         for name, value in self._values.items():
-            shape = "number" if np.ndim(value) == 0 else str(np.shape(value))
-            line = f"{name:<{widths[0]}}  {self._formulas[name]:<{widths[1]}}  {shape:<12}  "
+            line = (
+                f"{name:<{widths[0]}}  {self._formulas[name]:<{widths[1]}}  {_shape(value):<12}  "
+            )
             lines.append(line + _first_entries(value, 79 - len(line)))
         return "\n".join(line.rstrip() for line in lines)
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """The same table in a notebook."""
+        head = "".join(
+            f'<th style="text-align:left">{title}</th>'
+            for title in ("name", "is", "shape", "first entries")
+        )
+        rows = ""
+        for name, value in self._values.items():
+            cells = (name, self._formulas[name], _shape(value), _first_entries(value, 40).strip())
+            rows += "<tr>"
+            rows += "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in cells)
+            rows += "</tr>\n"
+        return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>"
+
+
+def _shape(value: Any) -> str:
+    return "number" if np.ndim(value) == 0 else str(np.shape(value))
 
 
 def _first_entries(value: Any, room: int) -> str:
@@ -166,6 +192,20 @@ def _name_of_output(i: int, depth: int) -> str:
     return "y_pred" if i == depth else f"a{i}"
 
 
+def _called(g: Activation, s: str, prime: str = "") -> str:
+    """An activation of s, with the parameters that differ from their defaults."""
+    more = ", ".join(settings(g.config(), type(g)().config()))
+    if len(more) > 12:  # more would leave no room for numbers
+        more = "..."
+    return f"{type(g).__name__}{prime}({s}{more and ', '}{more})"
+
+
+def _jacobian_of(g: Activation, s: str) -> str:
+    if isinstance(g, Identity):
+        return "I"
+    return f"Jacobian of {type(g).__name__}" if g.by_rows else f"diag({_called(g, s, chr(39))})"
+
+
 def _forward(t: Trace, layers: list[Layer], x: NDArray[Any]) -> None:
     value = x
     for i, (f, g) in enumerate(layers, 1):
@@ -175,7 +215,7 @@ def _forward(t: Trace, layers: list[Layer], x: NDArray[Any]) -> None:
         if f.b is not None:
             t._add(f"b{i}", "parameters", f.b.copy())
         s = t._add(f"s{i}", f"{source} W{i}{bias}", linear(value, f.w, f.b))
-        value = t._add(target, f"{type(g).__name__}(s{i})", g(s))
+        value = t._add(target, _called(g, f"s{i}"), g(s))
 
 
 def _cost(t: Trace, layers: list[Layer], y: ArrayLike, loss: Loss) -> None:
@@ -186,7 +226,7 @@ def _cost(t: Trace, layers: list[Layer], y: ArrayLike, loss: Loss) -> None:
     cost = loss(y_pred, y) if stable is None else stable.value(s, y, None)
     t._add("C", f"{type(loss).__name__}, {loss.reduction}", cost)
     dy = t._add("dC/dy_pred", "gradient of C", loss.gradient(y_pred, y))
-    t._add(f"dy_pred/ds{depth}", "Jacobian", last.jacobian(s))
+    t._add(f"dy_pred/ds{depth}", _jacobian_of(last, f"s{depth}"), last.jacobian(s))
     if stable is None:
         t._add(f"dC/ds{depth}", f"dC/dy_pred dy_pred/ds{depth}", last.vjp(s, dy))
     else:
@@ -207,5 +247,5 @@ def _backward(t: Trace, layers: list[Layer]) -> None:
         if i > 1:
             g, s = layers[i - 2][1], t[f"s{i - 1}"]
             jacobian = f"d{source}/ds{i - 1}"
-            t._add(jacobian, "Jacobian", g.jacobian(s))
+            t._add(jacobian, _jacobian_of(g, f"s{i - 1}"), g.jacobian(s))
             t._add(f"dC/ds{i - 1}", f"dC/d{source} {jacobian}", g.vjp(s, dx))
