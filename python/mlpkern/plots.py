@@ -5,26 +5,25 @@ Each function returns a matplotlib Figure, which a notebook shows and `write` sa
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import mlpkern as mk
+from mlpkern._figure import BLUE, GREEN, GREY, LIGHT, ORANGE, RED, TIMES, blank, write
+from mlpkern._plot_jacobians import jacobians
+from mlpkern._plot_soft import soft
 from mlpkern.activations import ACTIVATIONS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["activations", "digits", "losses", "write"]
+__all__ = ["activations", "digits", "jacobians", "losses", "soft", "write"]
+__all__ += ["BLUE", "GREY", "ORANGE", "TIMES", "blank"]  # for the benchmark's picture
 
-BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#666666"
-LIGHT = "#a6dcc8"
-TIMES = "\N{MULTIPLICATION SIGN}"
 _COMPARED_FIRST = ("ReLU", "LeakyReLU", "Softplus", "GELU")
 
 
@@ -140,34 +139,6 @@ def digits(images: NDArray[Any], labels: ArrayLike, found: ArrayLike, title: str
         axis.text(x + 3.5, y - 1, text, fontsize=9, color=GREEN if right else RED, ha="center")
     axis.imshow(sheet, cmap="gray_r", vmin=0, vmax=1)
     return figure
-
-
-def write(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Save a figure; the path's suffix is the format: png, svg, pdf.
-
-    Raises
-    ------
-    ValueError
-        matplotlib has no such format.
-    """
-    known = figure.canvas.get_supported_filetypes()
-    suffix = Path(path).suffix.lstrip(".").lower()
-    if suffix not in known:
-        raise ValueError(
-            f"a picture's name must end in .{', .'.join(sorted(known))}, not {os.fspath(path)!r}"
-        )
-    figure.savefig(path, dpi=150)
-
-
-def blank(
-    width: float, height: float, layout: Literal["constrained"] | None = "constrained"
-) -> Figure:
-    """Return an empty figure of so many inches; ImportError where there is no matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError("pictures need matplotlib: pip install 'mlpkern[demo]'") from None
-    return Figure(figsize=(width, height), layout=layout)
 
 
 def _every_activation() -> list[Any]:
