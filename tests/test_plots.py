@@ -131,6 +131,18 @@ def test_zeros_are_written_where_entries_are_few():
     assert [text.get_text() for text in diagonal.texts][1:3] == ["0", "0"]
 
 
+def test_digits_of_values():
+    net = mk.Linear(3, 1, bias=False)
+    for values, texts in (
+        ([0.09, -0.004, 0.0], ["0.090", "-0.004", "0"]),
+        ([0.5, -0.004, 2.0], ["0.50", "-0.00", "2.00"]),
+        ([12.34, -1234.5, 9.996], ["12.3", "-1234", "10.0"]),
+    ):
+        net.w[:, 0] = values
+        drawn_texts = plots.jacobians(net, sample(net)).axes[2].texts
+        assert [text.get_text() for text in drawn_texts] == texts
+
+
 @pytest.mark.parametrize("sizes", [[4] * 2, [8] * 9, [1, 3000, 1], [784, 128, 10]], ids=str)
 def test_no_matrix_and_no_title_covers_another(sizes):
     figure = plots.jacobians(net := mk.MLP(sizes), sample(net))

@@ -175,21 +175,23 @@ def _draw(axis: Axes, matrix: Matrix, short: float) -> None:
         spine.set_linewidth(0.5)
     cell = short / min(rows, columns)
     if cell >= READABLE and np.count_nonzero(matrix.values) <= FEW:
-        _write_values(axis, matrix.values, 0.55 * limit, min(22.0 * cell, 8.0))
+        _write_values(axis, matrix.values, limit, min(22.0 * cell, 8.0))
 
 
-def _write_values(axis: Axes, values: NDArray[Any], dark: float, size: float) -> None:
+def _write_values(axis: Axes, values: NDArray[Any], limit: float, size: float) -> None:
     """Writes the entries into their cells; zeros, grey, where all entries are few."""
+    digits = 2 if limit >= 0.095 else 3
+    size *= 5 / (3 + digits)  # small enough for a sign before these
     for (row, column), value in np.ndenumerate(values):
         if value or values.size <= FEW_ZEROS:
-            colour = "white" if abs(value) > dark else "black" if value else "#a0a0a0"
-            text = _short(value)
+            colour = "white" if abs(value) > 0.55 * limit else "black" if value else "#a0a0a0"
+            text = _short(value, digits)
             axis.text(column, row, text, fontsize=size, color=colour, ha="center", va="center")
 
 
-def _short(value: float) -> str:
-    """Return a number in five characters or fewer where that can be; 0 only for zero itself."""
+def _short(value: float, digits: int) -> str:
+    """Return a number with as many digits behind the point, fewer from 10 on; 0 for zero alone."""
     if value == 0:
         return "0"
     size = abs(value)
-    return f"{value:.{2 if size < 9.995 else 1 if size < 99.95 else 0}f}"
+    return f"{value:.{digits if size < 9.995 else 1 if size < 99.95 else 0}f}"

@@ -1,0 +1,63 @@
+"""The teaching pages: their code prints what stands there, their commands draw what they show."""
+
+import re
+
+import pytest
+
+import pages
+from mlpkern.cli import main
+
+every_page = pytest.mark.parametrize("page", pages.PAGES)
+PICTURE = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
+
+
+def text_of(page):
+    return (pages.REPOSITORY / page).read_text(encoding="utf-8")
+
+
+@every_page
+def test_code_prints_what_stands_below_it(page):
+    blocks = list(pages.outputs(page))
+    assert any(block["output"] for block, _ in blocks)
+    for block, printed in blocks:
+        assert pages.differences(block["output"] or "", printed) == []
+        assert max(map(len, printed.splitlines()), default=0) <= 80
+
+
+@pytest.mark.parametrize(
+    "found", ["s1 (2, 3) 0.5", "s1  (2, 4)  0.502", "s2  (2, 4)  0.5", "s1 (2, 4) 0.5\n1", ""]
+)
+def test_a_wrong_output_is_found(found):
+    assert pages.differences("s1  (2, 4)  0.5\n", found)
+    assert pages.differences("s1  (2, 4)  0.5\n", "s1  (2, 4)  0.5001\n") == []
+
+
+@every_page
+def test_commands_draw_the_pictures_that_are_shown(page, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs" / "images").mkdir(parents=True)
+    for arguments in pages.commands(page):
+        assert main(arguments) == 0
+    drawn = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*.*"))
+    shown = sorted(f"docs/{path}" for path in set(PICTURE.findall(text_of(page))))
+    assert [path.as_posix() for path in drawn] == shown
+    for path in drawn:
+        kept = (pages.REPOSITORY / path).read_bytes()
+        assert len(kept) < 150_000
+        if path.suffix == ".svg":
+            assert (tmp_path / path).read_bytes() == kept
+        else:  # matplotlib's versions differ in pixels
+            assert kept.startswith(b"\x89PNG")
+
+
+@every_page
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"[^!]\[[^\]]+\]\(([^)#:]+)(?:#[^)]*)?\)", text_of(page)):
+        assert (pages.REPOSITORY / "docs" / link).exists(), link
+
+
+def test_every_picture_is_shown():
+    shown = {path for page in pages.PAGES for path in PICTURE.findall(text_of(page))}
+    kept = {f"images/{path.name}" for path in (pages.REPOSITORY / "docs" / "images").iterdir()}
+    assert kept == shown
