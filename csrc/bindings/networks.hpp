@@ -2,6 +2,8 @@
 // A network as Python holds it: its arguments are checked here, the work is Network<T>'s.
 #pragma once
 
+#include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -38,6 +40,19 @@ class NetworkObject {
   virtual double train_epoch(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,
                              const py::object& y, const py::object& weight, const py::object& order,
                              Index batch_size) = 0;
+  // derivatives.cpp
+  virtual py::array jacobian(const py::object& x) const = 0;
+  virtual py::array parameter_jacobian(const py::object& x) const = 0;
+  virtual py::tuple jacobian_product(const py::object& x, const py::object& vector, bool forward) const = 0;
+  virtual py::array sample_gradients(const LossObject& loss, const py::object& x, const py::object& y,
+                                     bool norms) const = 0;
+  virtual py::array second_derivatives(const std::string& who, const py::object& x,
+                                       const py::object& directions,
+                                       const std::vector<std::tuple<Index, Index, Index>>& pairs,
+                                       Index sheets) const = 0;
+  virtual void hessian_product(const LossObject& loss, const py::object& x, const py::object& y,
+                               const py::object& weight, const ArrayPairs& direction,
+                               const ArrayPairs& product, bool gauss_newton) const = 0;
 };
 
 template <class T>
@@ -62,6 +77,17 @@ class NetworkOf final : public NetworkObject {
   double train_epoch(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,
                      const py::object& y, const py::object& weight, const py::object& order,
                      Index batch_size) override;
+  py::array jacobian(const py::object& x) const override;
+  py::array parameter_jacobian(const py::object& x) const override;
+  py::tuple jacobian_product(const py::object& x, const py::object& vector, bool forward) const override;
+  py::array sample_gradients(const LossObject& loss, const py::object& x, const py::object& y,
+                             bool norms) const override;
+  py::array second_derivatives(const std::string& who, const py::object& x, const py::object& directions,
+                               const std::vector<std::tuple<Index, Index, Index>>& pairs,
+                               Index sheets) const override;
+  void hessian_product(const LossObject& loss, const py::object& x, const py::object& y,
+                       const py::object& weight, const ArrayPairs& direction, const ArrayPairs& product,
+                       bool gauss_newton) const override;
 
  private:
   struct Samples {
@@ -75,6 +101,10 @@ class NetworkOf final : public NetworkObject {
   // Of one forward pass; backward takes twice as long.
   double multiply_adds(Index n) const { return work_a_row_ * static_cast<double>(n); }
 
+  // work(x, n, result) into a new array (…, rows, cols); of so many forward passes.
+  template <class Work>
+  py::array by_sample(Who who, const py::object& x, Index rows, Index cols, double passes,
+                      const Work& work) const;
   void check_dtype(Who who, const Argument& a) const;
   void check_apart_from_arrays(Who who, const py::object& out, const Shape& shape) const;
   Argument read_input(Who who, const py::object& value) const;

@@ -37,6 +37,10 @@ class Shape {
   py::ssize_t operator[](std::size_t i) const { return lengths_[i]; }
   py::ssize_t& back() { return lengths_[size_ - 1]; }
   py::ssize_t back() const { return lengths_[size_ - 1]; }
+  void push_back(py::ssize_t length) {
+    if (size_ == kMostDimensions) throw py::value_error("an array has at most 64 dimensions");
+    lengths_[size_++] = length;
+  }
   void pop_back() { --size_; }
   void clear() { size_ = 0; }
 

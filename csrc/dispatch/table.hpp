@@ -36,9 +36,9 @@ struct ActivationKernels {
   Map third_derivative;   // f'''(s); null where by_rows
   // The three from a = f(s), right to an ulp of 1; null where there is no such form.
   Map from_output[3];
-  Product jvp;            // (da/ds) v, row by row
-  Product vjp;            // g (da/ds), row by row
-  Backward backward;      // ds = da (da/ds), free to use a = f(s), which the forward pass kept
+  Product jvp;        // (da/ds) v, row by row
+  Product vjp;        // g (da/ds), row by row
+  Backward backward;  // ds = da (da/ds), free to use a = f(s), which the forward pass kept
 
   // Row by row; null where elementwise, where both are f''(s) v w.
   using Curvature = void (*)(const T* s, const T* v, const T* w, T* out, Index rows, Index cols,
@@ -109,8 +109,13 @@ struct Kernels {
   // to[j * to_stride + i] = m(i, j); m has col_stride 1.
   void (*transpose)(Matrix<const T> m, T* to, Index to_stride);
 
-  // sum[i] += x[i].
+  // sum[i] += x[i];  out[i] = x[i] y[i];  sum[i] += x[i] y[i]. In place is allowed.
   void (*add)(const T* x, T* sum, Index n);
+  void (*multiply)(const T* x, const T* y, T* out, Index n);
+  void (*multiply_add)(const T* x, const T* y, T* sum, Index n);
+
+  // out (rows, cols) = x' y, or added to it; x (rows,), y (cols,).
+  void (*outer_product)(const T* x, Index rows, const T* y, Index cols, T* out, bool accumulate);
 
   // m[i] = (1/beta) log sum_k exp(beta e[i, k]); e (rows, cols), m (rows,).
   void (*logsumexp)(const T* e, T* m, Index rows, Index cols, double beta);

@@ -2,20 +2,13 @@
 #include "gemm/gemm.hpp"
 #include "gemm/lanes.hpp"
 #include "isa/parts.hpp"
+#include "kernels/vectors.hpp"
 #include "simd/transpose.hpp"
 #include "simd/vec.hpp"
 
 namespace mlpkern::MLPKERN_ISA {
 
 namespace {
-
-// sum[i] += x[i].
-template <class T>
-void add(const T* x, T* sum, Index n) {
-  Index i = 0;
-  for (; i + Vec<T>::width <= n; i += Vec<T>::width) store(sum + i, load(sum + i) + load(x + i));
-  if (i < n) store(sum + i, load(sum + i, n - i) + load(x + i, n - i), n - i);
-}
 
 // The columns of V registers, of the last of which `lanes...` are in use: sums stay in registers over the
 // rows. One chain a column in the order of the rows, so a row takes no less than the latency of an addition.
@@ -83,6 +76,9 @@ void fill_linear(Kernels<T>& table) {
   table.transpose = transpose_rows<T>;
   table.add_column_sums = add_column_sums<T>;
   table.add = add<T>;
+  table.multiply = multiply<T>;
+  table.multiply_add = multiply_add<T>;
+  table.outer_product = outer_product<T>;
 }
 
 template void fill_linear(Kernels<float>&);

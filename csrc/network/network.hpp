@@ -8,12 +8,15 @@
 // blocks of dw, whose chains over the rows are the same.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "base/aligned.hpp"
 #include "network/objective.hpp"
 #include "network/passes.hpp"
+#include "network/pool.hpp"
 #include "network/program.hpp"
+#include "network/tangents.hpp"
 #include "network/tiling.hpp"
 #include "network/workspace.hpp"
 
@@ -53,6 +56,24 @@ class Network {
   // The cost of a batch, nothing else. Any number of threads at once.
   double value(const T* x, const Targets<T>& targets, Index n, const Loss& loss) const;
 
+  // Derivatives by the input, of any number of threads at once. x (n, D), y (n, K); jacobians.cpp says more.
+  void jacobian(const T* x, Index n, T* J) const;
+  void jvp(const T* x, const T* v, Index n, T* y, T* jv) const;
+  void vjp(const T* x, const T* g, Index n, T* y, T* gj) const;
+  void parameter_jacobian(const T* x, Index n, T* J) const;
+  void sample_gradients(const T* x, const Targets<T>& targets, Index n, const Loss& loss, bool norms,
+                        T* out) const;
+
+  // Second derivatives by the input along unit vectors (null) or `directions` (m, D): second (n, K, sheets),
+  // added up as `pairs` say.
+  void second_derivatives(const T* x, Index n, const T* directions, Index m, const std::vector<Pair>& pairs,
+                          Index sheets, T* second) const;
+
+  // The Hessian of the cost by the parameters times `direction`, into `product`; gauss_newton: of its part
+  // J' H J, J the Jacobian of the output, H the Hessian of the cost by the output.
+  void hessian_product(const T* x, const Targets<T>& targets, Index n, const Loss& loss,
+                       const Arrays<const T>& direction, bool gauss_newton, const Arrays<T>& product) const;
+
   // The cost of a batch; `gradients` become its gradient.
   double value_and_gradient(const Batch<T>& batch, const Loss& loss, const Arrays<T>& gradients);
 
@@ -84,9 +105,28 @@ class Network {
   void descend_in_chunks(const Descent& descent, const Prepare& prepare);
   template <class Prepare>
   void descend_in_layers(const Descent& descent, const Prepare& prepare);
-  void fold_chunks(Index chunks, const Descent& descent, int crew);
+  // The sum over tiles of what `tile(worker, gradients, rows)` adds to gradients, which begin from zero where
+  // worker.begun says so.
+  template <class Tile>
+  void sum_over_tiles(const Tiling& tiling, const Arrays<T>& gradients, bool fresh, Lease& workspace,
+                      int crew, const Tile& tile) const;
+  void fold_chunks(Index chunks, const T* memory, const Arrays<T>& gradients, bool fresh, int crew) const;
   Index chunk_size() const { return rounded_up(program_.parameters(), kLanes<T>); }
-  void chunk_gradients(Index chunk, Arrays<T>& arrays) const;
+  void chunk_gradients(T* memory, Arrays<T>& arrays) const;
+
+  // A tile of rows with their values, the slopes f1 of its activations, and room for sheets of tangents.
+  struct AtTile {
+    Worker<T>& worker;
+    const Tangents<T>& tangents;
+    Index first, count;
+    T* const* v;
+    T* const* f1;
+  };
+  // use(AtTile) for each tile, with room for `together` sheets, of `sheets` that are worked on.
+  template <class Use>
+  void at_tiles(const T* x, Index n, Index together, Index sheets, const Use& use) const;
+  Tangents<T> tangents(Worker<T>& worker, Index count) const;
+  double squared_norm(T* const* v, T* const* g, Index row, std::size_t operations) const;
 
   // How many operations stand before the cost: all, or all but the last where the loss has a form made for
   // the pair (then `loss` becomes that form, of the last operation's input).
@@ -101,7 +141,6 @@ class Network {
 
   ValueBuffers<T> kept_;  // what forward keeps
   Tiling kept_tiling_{0, 1, 1, 0};
-  AlignedBuffer<T> chunk_memory_;  // gradients of each chunk
   AlignedBuffer<double> cost_, factor_;
   AlignedBuffer<T> targets_;
   AlignedBuffer<std::int64_t> labels_;
@@ -109,5 +148,26 @@ class Network {
 
   mutable IdleWorkspaces<T> idle_;
 };
+
+template <class T>
+template <class Tile>
+void Network<T>::sum_over_tiles(const Tiling& tiling, const Arrays<T>& gradients, bool fresh,
+                                Lease& workspace, int crew, const Tile& tile) const {
+  const Index chunks = tiling.chunks();
+  AlignedBuffer<T>& memory = workspace[0].chunks;
+  if (chunks > 1) memory.reserve(chunks * chunk_size());
+  parallel_for(chunks, crew, [&](Index chunk, int number) {
+    Worker<T>& worker = workspace[number];
+    const Index end = std::min(tiling.n, (chunk + 1) * tiling.chunk);
+    std::fill(worker.begun.begin(), worker.begun.end(), chunks == 1 && !fresh);
+    if (chunks > 1) chunk_gradients(memory.data() + chunk * chunk_size(), worker.gradients_of_chunk);
+    const Arrays<T>& target = chunks > 1 ? worker.gradients_of_chunk : gradients;
+    for (Index first = chunk * tiling.chunk; first < end; first += tiling.tile) {
+      poll();
+      tile(worker, target, tiling.rows(first, end));
+    }
+  });
+  if (chunks > 1) fold_chunks(chunks, memory.data(), gradients, fresh, crew);
+}
 
 }  // namespace mlpkern

@@ -61,6 +61,17 @@ struct Program {
     return false;
   }
 
+  // By value: whether it is linear in the input, as the program is written.
+  std::vector<char> flat_values() const {
+    std::vector<char> flat(widths.size(), true);
+    for (const Operation& op : operations) {
+      const auto is_flat = [&](Index input) { return flat[at(input)] != 0; };
+      flat[at(op.output)] =
+          op.kind != Operation::Kind::activation && std::all_of(op.inputs.begin(), op.inputs.end(), is_flat);
+    }
+    return flat;
+  }
+
   Index widest() const { return *std::max_element(widths.begin(), widths.end()); }
   Index sum_of_widths() const { return std::accumulate(widths.begin(), widths.end(), Index{0}); }
   Index input_width() const { return widths.front(); }

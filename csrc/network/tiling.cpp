@@ -32,32 +32,57 @@ Tiling tiling_of_forward(const Program& program, Index n) {
   return {n, std::min(std::max<Index>(n, 1), fitting(both, 96, 96, 384)), n, 0};
 }
 
+namespace {
+
+// Chunks cost a copy of the gradients each, to be written and folded: at most 16, of 64 rows or more, and
+// only where the parameters take up to 512 kB. Without chunks, threads share out layers, row after row.
 template <class T>
-Tiling tiling_of_training(const Program& program, Index n) {
-  constexpr Index kMostChunks = 16, kFewestRows = 64, kMostBytes = 512 << 10;
-  const auto size = static_cast<Index>(sizeof(T));
-  const Index all = 2 * program.sum_of_widths() * size;  // values and their gradients
-  // Chunks cost a copy of the gradients each, to be written and folded: at most 16, of 64 rows or more, and
-  // only where the parameters take up to 512 kB. Without chunks, threads share out layers, row after row.
-  const bool chunked = program.parameters() * size <= kMostBytes;
-  const bool turned = chunked && turns(program, n);
-  Tiling t{n, 0, n, turned ? kLanes<T> : 0};
-  if (turned) {  // at least two tiles, for two threads
-    t.tile = std::min(rounded_up(ceil_div(n, 2), 32), fitting(all, 64, 64, 256));
-  } else {
-    t.tile = std::min(std::max<Index>(n, 1), fitting(all, 48, 96, 384));
-  }
-  if (chunked) {
-    const Index rows = std::max(kFewestRows, ceil_div(n, kMostChunks));
-    t.chunk = std::min(n, turned ? rounded_up(rows, t.tile) : rounded_up(rows, 8));
-    if (!turned) t.tile = std::min(t.tile, std::max<Index>(t.chunk, 1));
+bool in_chunks(const Program& program) {
+  constexpr Index kMostBytes = 512 << 10;
+  return program.parameters() * static_cast<Index>(sizeof(T)) <= kMostBytes;
+}
+Index rows_of_chunk(Index n) {
+  constexpr Index kMostChunks = 16, kFewestRows = 64;
+  return std::max(kFewestRows, ceil_div(n, kMostChunks));
+}
+
+}  // namespace
+
+template <class T>
+Tiling tiling_in_rows(const Program& program, Index n, Index sets) {
+  const Index all = sets * program.sum_of_widths() * static_cast<Index>(sizeof(T));
+  Tiling t{n, std::min(std::max<Index>(n, 1), fitting(all, 48, 96, 384)), n, 0};
+  if (in_chunks<T>(program)) {
+    t.chunk = std::min(n, rounded_up(rows_of_chunk(n), 8));
+    t.tile = std::min(t.tile, std::max<Index>(t.chunk, 1));
   }
   return t;
+}
+
+template <class T>
+Tiling tiling_of_training(const Program& program, Index n) {
+  constexpr Index kSets = 2;  // values and their gradients
+  if (!in_chunks<T>(program) || !turns(program, n)) return tiling_in_rows<T>(program, n, kSets);
+  const Index all = kSets * program.sum_of_widths() * static_cast<Index>(sizeof(T));
+  // at least two tiles, for two threads
+  const Index tile = std::min(rounded_up(ceil_div(n, 2), 32), fitting(all, 64, 64, 256));
+  return {n, tile, std::min(n, rounded_up(rows_of_chunk(n), tile)), kLanes<T>};
+}
+
+template <class T>
+Index rows_with_sheets(const Program& program, Index n, Index sheets) {
+  const Index bytes = (2 + sheets) * program.sum_of_widths() * static_cast<Index>(sizeof(T));
+  const Index fewest = ceil_div(96, std::max<Index>(sheets, 1));  // of a product's rows
+  return std::min(std::max<Index>(n, 1), fitting(bytes, 1, fewest, 384));
 }
 
 template Tiling tiling_of_forward<float>(const Program&, Index);
 template Tiling tiling_of_forward<double>(const Program&, Index);
 template Tiling tiling_of_training<float>(const Program&, Index);
 template Tiling tiling_of_training<double>(const Program&, Index);
+template Tiling tiling_in_rows<float>(const Program&, Index, Index);
+template Tiling tiling_in_rows<double>(const Program&, Index, Index);
+template Index rows_with_sheets<float>(const Program&, Index, Index);
+template Index rows_with_sheets<double>(const Program&, Index, Index);
 
 }  // namespace mlpkern

@@ -40,4 +40,12 @@ Tiling tiling_of_forward(const Program& program, Index n);
 template <class T>
 Tiling tiling_of_training(const Program& program, Index n);
 
+// The same without turning rows; each row has `sets` matrices of each value's width.
+template <class T>
+Tiling tiling_in_rows(const Program& program, Index n, Index sets);
+
+// How many rows go together where each has so many sheets of tangents (tangents.hpp) beside its values.
+template <class T>
+Index rows_with_sheets(const Program& program, Index n, Index sheets);
+
 }  // namespace mlpkern

@@ -18,28 +18,28 @@ void Network<T>::clear(const Arrays<T>& gradients) const {
   }
 }
 
-// Where the gradients of a chunk lie.
+// A chunk's gradients, from there on.
 template <class T>
-void Network<T>::chunk_gradients(Index chunk, Arrays<T>& arrays) const {
-  T* next = chunk_memory_.data() + chunk * chunk_size();
+void Network<T>::chunk_gradients(T* memory, Arrays<T>& arrays) const {
   arrays.clear();
   for (const Layer& layer : program_.layers) {
-    arrays.push_back({next, layer.bias ? next + layer.inputs * layer.outputs : nullptr});
-    next += layer.parameters();
+    arrays.push_back({memory, layer.bias ? memory + layer.inputs * layer.outputs : nullptr});
+    memory += layer.parameters();
   }
 }
 
 // gradients = (0 or what they held) + chunk 0 + chunk 1 + …, block by block, each of which stays in L1 or L2.
 template <class T>
-void Network<T>::fold_chunks(Index chunks, const Descent& descent, int crew) {
+void Network<T>::fold_chunks(Index chunks, const T* memory, const Arrays<T>& gradients, bool fresh,
+                             int crew) const {
   constexpr Index kBlock = 4096;
   const Kernels<T>& kernels = active_kernels<T>();
   const auto fold = [&](T* gradient, Index offset, Index size) {
     parallel_for(ceil_div(size, kBlock), crew, [&](Index block, int) {
       const Index first = block * kBlock, count = std::min(kBlock, size - first);
-      if (descent.fresh) std::fill_n(gradient + first, count, T(0));
+      if (fresh) std::fill_n(gradient + first, count, T(0));
       for (Index chunk = 0; chunk < chunks; ++chunk) {
-        kernels.add(chunk_memory_.data() + chunk * chunk_size() + offset + first, gradient + first, count);
+        kernels.add(memory + chunk * chunk_size() + offset + first, gradient + first, count);
       }
     });
   };
@@ -47,8 +47,8 @@ void Network<T>::fold_chunks(Index chunks, const Descent& descent, int crew) {
   for (std::size_t i = 0; i < program_.layers.size(); ++i) {
     const Layer& layer = program_.layers[i];
     const Index weights = layer.inputs * layer.outputs;
-    fold(descent.gradients[i].w, offset, weights);
-    if (layer.bias) fold(descent.gradients[i].b, offset + weights, layer.outputs);
+    fold(gradients[i].w, offset, weights);
+    if (layer.bias) fold(gradients[i].b, offset + weights, layer.outputs);
     offset += layer.parameters();
   }
 }
@@ -76,31 +76,21 @@ template <class T>
 template <class Prepare>
 void Network<T>::descend_in_chunks(const Descent& descent, const Prepare& prepare) {
   const Tiling& tiling = descent.tiling;
-  const Index D = program_.input_width(), chunks = tiling.chunks();
-  const int crew = crew_for(chunks, 3 * tiling.n);
-  if (chunks > 1) chunk_memory_.reserve(chunks * chunk_size());
-  const Lease workspace(idle_, crew, tiling.tile, program_, {descent.kept == nullptr, true});
-  parallel_for(chunks, crew, [&](Index chunk, int number) {
-    Worker<T>& worker = workspace[number];
+  const Index D = program_.input_width();
+  const int crew = crew_for(tiling.chunks(), 3 * tiling.n);
+  Lease workspace(idle_, crew, tiling.tile, program_, {descent.kept == nullptr, true});
+  const auto tile = [&](Worker<T>& worker, const Arrays<T>& gradients, Rows rows) {
     const Passes<T> pass = passes();
-    const Index end = std::min(tiling.n, (chunk + 1) * tiling.chunk);
-    std::fill(worker.begun.begin(), worker.begun.end(), chunks == 1 && !descent.fresh);
-    if (chunks > 1) chunk_gradients(chunk, worker.gradients_of_chunk);
-    const Arrays<T>& gradients = chunks > 1 ? worker.gradients_of_chunk : descent.gradients;
-    for (Index first = chunk * tiling.chunk; first < end; first += tiling.tile) {
-      poll();
-      const Rows rows = tiling.rows(first, end);
-      const Values<T> d = {worker.gradients.starts().data(), first};
-      const T* const x = descent.x == nullptr ? nullptr : descent.x + first * D;
-      const Values<T> v = descent.kept != nullptr ? Values<T>{descent.kept->starts().data(), 0}
-                                                  : worker.values_with(x, 0, nullptr, first);
-      prepare(pass, v, d, rows);
-      pass.backward({parameters_, gradients, worker.begun.data(), v, d, descent.dx != nullptr}, rows,
-                    descent.operations);
-      if (descent.dx != nullptr) pass.unturn(d.data[0], D, rows, descent.dx + first * D);
-    }
-  });
-  if (chunks > 1) fold_chunks(chunks, descent, crew);
+    const Values<T> d = {worker.gradients.starts().data(), rows.first};
+    const T* const x = descent.x == nullptr ? nullptr : descent.x + rows.first * D;
+    const Values<T> v = descent.kept != nullptr ? Values<T>{descent.kept->starts().data(), 0}
+                                                : worker.values_with(x, 0, nullptr, rows.first);
+    prepare(pass, v, d, rows);
+    pass.backward({parameters_, gradients, worker.begun.data(), v, d, descent.dx != nullptr}, rows,
+                  descent.operations);
+    if (descent.dx != nullptr) pass.unturn(d.data[0], D, rows, descent.dx + rows.first * D);
+  };
+  sum_over_tiles(tiling, descent.gradients, descent.fresh, workspace, crew, tile);
 }
 
 template <class T>

@@ -55,6 +55,13 @@ struct Worker {
   ValueBuffers<T> values, gradients;
   std::vector<char> begun;  // by layer: whether its gradients hold something to add to
   Arrays<T> gradients_of_chunk;
+  AlignedBuffer<T> chunks;  // of worker 0: the gradients of each chunk
+
+  // For derivatives (tangents.hpp): the activations' slopes, sheets of tangents or cotangents, and room for
+  // a row's widest value.
+  std::array<ValueBuffers<T>, 3> slopes;
+  ValueBuffers<T> tangents, seconds;
+  AlignedBuffer<T> temp;
   std::vector<T*> pointers;  // the values' places, where some are the caller's arrays
 
   // The values from row `origin` on; the input and value `last` lie at the caller's, where these are not

@@ -18,6 +18,7 @@ except ImportError as error:
     raise
 
 from mlpkern import activations as _activations
+from mlpkern import derivatives as _derivatives
 from mlpkern import linear as _linear
 from mlpkern import losses as _losses
 from mlpkern import machine as _machine
@@ -25,6 +26,7 @@ from mlpkern import models as _models
 from mlpkern import optimizers as _optimizers
 from mlpkern import training as _training
 from mlpkern.activations import *
+from mlpkern.derivatives import *
 from mlpkern.linear import *
 from mlpkern.losses import *
 from mlpkern.machine import *
@@ -71,6 +73,7 @@ __all__ = [
     "reference",
     "save",
     *_activations.__all__,
+    *_derivatives.__all__,
     *_linear.__all__,
     *_losses.__all__,
     *_machine.__all__,

@@ -18,7 +18,7 @@ from mlpkern.optimizers import Optimizer
 __all__ = ["EarlyStopping", "History", "fit", "train_step", "value_and_gradient"]
 
 
-def _check_objective(who: str, net: Any, loss: Any) -> None:
+def check_objective(who: str, net: Any, loss: Any) -> None:
     if not isinstance(net, Map):
         raise TypeError(f"{who}: net must be a network; got {type(net).__name__}")
     if not isinstance(loss, Loss):
@@ -33,7 +33,7 @@ def _check_training(who: str, net: Any, loss: Any, optimizer: Any) -> None:
         and optimizer._moves == maps.moves
     ):
         return  # all is as it must be
-    _check_objective(who, net, loss)
+    check_objective(who, net, loss)
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"{who}: optimizer must be an Optimizer; got {type(optimizer).__name__}")
     if optimizer.net is not net:
@@ -41,6 +41,18 @@ def _check_training(who: str, net: Any, loss: Any, optimizer: Any) -> None:
             f"{who}: the optimizer must be made for this network; it is for {optimizer.net!r}"
         )
     optimizer._check_place(who)
+
+
+def layer_views(net: Map, flat: NDArray[Any]) -> list[tuple[NDArray[Any], NDArray[Any] | None]]:
+    """The (w, b) of each linear map, as views of an array laid out as the parameters are."""
+    pairs = []
+    offset = 0
+    for f in net._linears():
+        end = offset + f.w.size
+        b = None if f.b is None else flat[end : end + f.outputs]
+        pairs.append((flat[offset:end].reshape(f.w.shape), b))
+        offset += f._size()
+    return pairs
 
 
 def train_step(
@@ -90,17 +102,10 @@ def value_and_gradient(
 
     ``net.gradients`` stay as they are. Arguments as in :func:`train_step`.
     """
-    _check_objective("value_and_gradient", net, loss)
-    linears = net._linears()
-    gradient = np.zeros(sum(f._size() for f in linears), net.dtype or np.float32)
-    pairs = []
-    offset = 0
-    for f in linears:
-        end = offset + f.w.size
-        w = gradient[offset:end].reshape(f.w.shape)
-        b = None if f.b is None else gradient[end : end + f.outputs]
-        pairs.append((w, b))
-        offset += f._size()
+    check_objective("value_and_gradient", net, loss)
+    P = sum(f._size() for f in net._linears())
+    gradient = np.empty(P, net.dtype or np.float32)
+    pairs = layer_views(net, gradient)
     core = net._core_for(x).core
     return core.value_and_gradient(loss._core, x, y, sample_weight, pairs), gradient
 
