@@ -151,5 +151,6 @@ void bind_activations(py::module_& m);
 void bind_losses(py::module_& m);
 void bind_optimizers(py::module_& m);
 void bind_networks(py::module_& m);
+void bind_derivatives(py::module_& m);
 
 }  // namespace mlpkern::bindings

@@ -10,5 +10,6 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   bind_activations(m);
   bind_losses(m);
   bind_optimizers(m);
+  bind_derivatives(m);
   bind_networks(m);
 }

@@ -75,10 +75,7 @@ template <class T>
 Arrays<T> NetworkOf<T>::pointers(const ArrayPairs& arrays) {
   Arrays<T> result;
   for (const auto& [w, b] : arrays) {
-    py::array weights = w;
-    py::array bias = b.is_none() ? py::array() : py::array(b);
-    result.push_back({static_cast<T*>(weights.mutable_data()),
-                      b.is_none() ? nullptr : static_cast<T*>(bias.mutable_data())});
+    result.push_back({writable<T>(w), b.is_none() ? nullptr : writable<T>(py::array(b))});
   }
   return result;
 }
@@ -239,9 +236,14 @@ void bind_networks(py::module_& m) {
       .def("sample_gradients", &NetworkObject::sample_gradients, py::arg("loss"), py::arg("x"), py::arg("y"),
            py::arg("norms"))
       .def("second_derivatives", &NetworkObject::second_derivatives, py::arg("who"), py::arg("x"),
-           py::arg("directions"), py::arg("pairs"), py::arg("sheets"))
+           py::arg("pairs"), py::arg("sheets"))
+      .def("linearize", &NetworkObject::linearize, py::arg("x"))
+      .def("jets", &NetworkObject::jets, py::arg("x"), py::arg("directions"), py::arg("pairs"),
+           py::arg("tangents"), py::arg("seconds"))
+      .def("pull_jets", &NetworkObject::pull_jets, py::arg("jets"), py::arg("du"), py::arg("du_x"),
+           py::arg("du_xx"))
       .def("hessian_product", &NetworkObject::hessian_product, py::arg("loss"), py::arg("x"), py::arg("y"),
-           py::arg("sample_weight"), py::arg("direction"), py::arg("product"), py::arg("gauss_newton"))
+           py::arg("sample_weight"), py::arg("direction"), py::arg("product"), py::arg("who"))
       .def("step", &NetworkObject::step, py::arg("optimizer"))
       .def("train_step", &NetworkObject::train_step, py::arg("loss"), py::arg("optimizer"), py::arg("x"),
            py::arg("y"), py::arg("sample_weight"))

@@ -18,6 +18,21 @@ namespace mlpkern::bindings {
 using ArrayPair = std::pair<py::array, py::object>;
 using ArrayPairs = std::vector<ArrayPair>;
 
+// (i, j, q): sheet q gets the second derivative along i and j.
+using Pairs = std::vector<std::tuple<Index, Index, Index>>;
+
+// What a pass of derivatives keeps for the way back.
+struct JetsObject {
+  virtual ~JetsObject() = default;
+};
+
+// A network at given samples.
+class LinearizedObject {
+ public:
+  virtual ~LinearizedObject() = default;
+  virtual py::array product(const py::object& vector, bool forward) const = 0;
+};
+
 class NetworkObject {
  public:
   virtual ~NetworkObject() = default;
@@ -46,13 +61,16 @@ class NetworkObject {
   virtual py::tuple jacobian_product(const py::object& x, const py::object& vector, bool forward) const = 0;
   virtual py::array sample_gradients(const LossObject& loss, const py::object& x, const py::object& y,
                                      bool norms) const = 0;
-  virtual py::array second_derivatives(const std::string& who, const py::object& x,
-                                       const py::object& directions,
-                                       const std::vector<std::tuple<Index, Index, Index>>& pairs,
+  virtual py::array second_derivatives(const std::string& who, const py::object& x, const Pairs& pairs,
                                        Index sheets) const = 0;
   virtual void hessian_product(const LossObject& loss, const py::object& x, const py::object& y,
                                const py::object& weight, const ArrayPairs& direction,
-                               const ArrayPairs& product, bool gauss_newton) const = 0;
+                               const ArrayPairs& product, const std::string& who) const = 0;
+  virtual py::tuple linearize(const py::object& x) const = 0;
+  virtual py::tuple jets(const py::object& x, const py::object& directions, const Pairs& pairs,
+                         Index tangents, Index seconds) const = 0;
+  virtual void pull_jets(const JetsObject& jets, const py::object& du, const py::object& du_x,
+                         const py::object& du_xx) = 0;
 };
 
 template <class T>
@@ -82,12 +100,16 @@ class NetworkOf final : public NetworkObject {
   py::tuple jacobian_product(const py::object& x, const py::object& vector, bool forward) const override;
   py::array sample_gradients(const LossObject& loss, const py::object& x, const py::object& y,
                              bool norms) const override;
-  py::array second_derivatives(const std::string& who, const py::object& x, const py::object& directions,
-                               const std::vector<std::tuple<Index, Index, Index>>& pairs,
+  py::array second_derivatives(const std::string& who, const py::object& x, const Pairs& pairs,
                                Index sheets) const override;
   void hessian_product(const LossObject& loss, const py::object& x, const py::object& y,
                        const py::object& weight, const ArrayPairs& direction, const ArrayPairs& product,
-                       bool gauss_newton) const override;
+                       const std::string& who) const override;
+  py::tuple linearize(const py::object& x) const override;
+  py::tuple jets(const py::object& x, const py::object& directions, const Pairs& pairs, Index tangents,
+                 Index seconds) const override;
+  void pull_jets(const JetsObject& jets, const py::object& du, const py::object& du_x,
+                 const py::object& du_xx) override;
 
  private:
   struct Samples {
@@ -108,8 +130,9 @@ class NetworkOf final : public NetworkObject {
   void check_dtype(Who who, const Argument& a) const;
   void check_apart_from_arrays(Who who, const py::object& out, const Shape& shape) const;
   Argument read_input(Who who, const py::object& value) const;
+  // reduced: to a cost of the batch, which a mean over nothing has not.
   Samples read_samples(Who who, const LossObject& loss, const py::object& x, const py::object& y,
-                       const py::object& weight) const;
+                       const py::object& weight, bool reduced = true) const;
 
   Usages usages_;
   std::pair<ArrayPairs, ArrayPairs> arrays_;  // parameters and gradients, kept alive

@@ -24,11 +24,11 @@ bool weights_nothing(const LossObject& loss, const double* weight, const std::in
 template <class T>
 typename NetworkOf<T>::Samples NetworkOf<T>::read_samples(Who who, const LossObject& loss,
                                                           const py::object& x_, const py::object& y,
-                                                          const py::object& weight) const {
+                                                          const py::object& weight, bool reduced) const {
   Samples samples;
   const Argument x = read_input(who, x_);
   loss.read_targets(who, with_last(shape_of(x.array), program().output_width()), y, weight, samples.targets);
-  loss.check_mean(who, samples.targets);
+  if (reduced) loss.check_mean(who, samples.targets);
   samples.x = contiguous<T>(x.array);
   return samples;
 }

@@ -7,12 +7,12 @@
 namespace mlpkern {
 
 template <class T>
-void Network<T>::second_derivatives(const T* x, Index n, const T* directions, Index m,
-                                    const std::vector<Pair>& pairs, Index sheets, T* second) const {
-  const Index K = program_.output_width(), last = program_.output();
+void Network<T>::second_derivatives(const T* x, Index n, const std::vector<Pair>& pairs, Index sheets,
+                                    T* second) const {
+  const Index m = program_.input_width(), K = program_.output_width(), last = program_.output();
   const std::vector<char> flat = program_.flat_values();
   if (flat[at(last)]) return std::fill_n(second, n * K * sheets, T(0)), void();
-  const Directions<T> along = {directions, m, sheets, pairs, flat};
+  const Directions<T> along = {nullptr, m, sheets, pairs, flat};
   at_tiles(x, n, m + sheets, m + sheets, [&](const AtTile& tile) {
     Worker<T>& worker = tile.worker;
     worker.slopes[1].reserve(tile.count, program_.widths);
@@ -21,7 +21,7 @@ void Network<T>::second_derivatives(const T* x, Index n, const T* directions, In
     T* const* dd = worker.seconds.starts().data();
     const Slopes<T> f = {tile.f1, worker.slopes[1].starts().data(), nullptr};
     tile.tangents.slopes(2, tile.v, f.f2, program_.operations.size());
-    tile.tangents.push_seed(directions, 0, tile.v, tile.f1, t, m);
+    tile.tangents.push_seed(nullptr, 0, tile.v, tile.f1, t, m);
     tile.tangents.push_second({tile.v, t, dd}, f, along);
     for (Index r = 0; r < tile.count; ++r) {
       active_kernels<T>().transpose({dd[at(last)] + r * K, sheets, K, tile.count * K, 1},
@@ -42,7 +42,7 @@ void Network<T>::hessian_product(const T* x, const Targets<T>& targets, Index n,
   std::vector<double> factor(at(n));
   sample_factors(loss.reduction, targets.weight, n, factor.data());
   constexpr Index kSets = 6;  // v, f', f'', r, d and rd
-  const Tiling tiling = tiling_in_rows<T>(program_, n, kSets);
+  const Tiling tiling = tiling_in_rows<T>(program_, n, kSets, 1);
   const int crew = crew_for(tiling.chunks(), 8 * n);
   Lease workspace(idle_, crew, tiling.tile, program_, {true, true});
   const auto tile = [&](Worker<T>& worker, const Arrays<T>& gradients, Rows rows) {
@@ -78,10 +78,10 @@ void Network<T>::hessian_product(const T* x, const Targets<T>& targets, Index n,
   sum_over_tiles(tiling, product, true, workspace, crew, tile);
 }
 
-template void Network<float>::second_derivatives(const float*, Index, const float*, Index,
-                                                 const std::vector<Pair>&, Index, float*) const;
-template void Network<double>::second_derivatives(const double*, Index, const double*, Index,
-                                                  const std::vector<Pair>&, Index, double*) const;
+template void Network<float>::second_derivatives(const float*, Index, const std::vector<Pair>&, Index,
+                                                 float*) const;
+template void Network<double>::second_derivatives(const double*, Index, const std::vector<Pair>&, Index,
+                                                  double*) const;
 template void Network<float>::hessian_product(const float*, const Targets<float>&, Index, const Loss&,
                                               const Arrays<const float>&, bool, const Arrays<float>&) const;
 template void Network<double>::hessian_product(const double*, const Targets<double>&, Index, const Loss&,

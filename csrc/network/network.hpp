@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/aligned.hpp"
+#include "network/jets.hpp"
 #include "network/objective.hpp"
 #include "network/passes.hpp"
 #include "network/pool.hpp"
@@ -37,6 +38,7 @@ class Network {
   Network(Program program, Arrays<T> parameters);
 
   const Program& program() const { return program_; }
+  const Arrays<T>& parameters() const { return parameters_; }
   Index kept_rows() const { return kept_tiling_.n; }
   // Writes value `value` of all kept rows, row after row.
   void copy_kept(Index value, T* to) const;
@@ -64,10 +66,14 @@ class Network {
   void sample_gradients(const T* x, const Targets<T>& targets, Index n, const Loss& loss, bool norms,
                         T* out) const;
 
-  // Second derivatives by the input along unit vectors (null) or `directions` (m, D): second (n, K, sheets),
-  // added up as `pairs` say.
-  void second_derivatives(const T* x, Index n, const T* directions, Index m, const std::vector<Pair>& pairs,
-                          Index sheets, T* second) const;
+  // Second derivatives by the input, (n, K, sheets), added up as `pairs` say.
+  void second_derivatives(const T* x, Index n, const std::vector<Pair>& pairs, Index sheets, T* second) const;
+
+  // u (n, K) with its derivatives u_x (n, K, tangents) and u_xx (n, K, seconds), as `kept` asks for them, and
+  // back; jets.cpp.
+  void keep_jets(const T* x, Index n, KeptJets<T>& kept, T* u, T* u_x, T* u_xx) const;
+  void pull_jets(const KeptJets<T>& kept, const T* du, const T* du_x, const T* du_xx,
+                 const Arrays<T>& gradients) const;
 
   // The Hessian of the cost by the parameters times `direction`, into `product`; gauss_newton: of its part
   // J' H J, J the Jacobian of the output, H the Hessian of the cost by the output.

@@ -49,9 +49,10 @@ Index rows_of_chunk(Index n) {
 }  // namespace
 
 template <class T>
-Tiling tiling_in_rows(const Program& program, Index n, Index sets) {
+Tiling tiling_in_rows(const Program& program, Index n, Index sets, Index sheets) {
   const Index all = sets * program.sum_of_widths() * static_cast<Index>(sizeof(T));
-  Tiling t{n, std::min(std::max<Index>(n, 1), fitting(all, 48, 96, 384)), n, 0};
+  const Index fewest = rounded_up(ceil_div(96, sheets), 8);  // a product's rows are `sheets` times as many
+  Tiling t{n, std::min(std::max<Index>(n, 1), fitting(all, sheets == 1 ? 48 : 8, fewest, 384)), n, 0};
   if (in_chunks<T>(program)) {
     t.chunk = std::min(n, rounded_up(rows_of_chunk(n), 8));
     t.tile = std::min(t.tile, std::max<Index>(t.chunk, 1));
@@ -62,7 +63,7 @@ Tiling tiling_in_rows(const Program& program, Index n, Index sets) {
 template <class T>
 Tiling tiling_of_training(const Program& program, Index n) {
   constexpr Index kSets = 2;  // values and their gradients
-  if (!in_chunks<T>(program) || !turns(program, n)) return tiling_in_rows<T>(program, n, kSets);
+  if (!in_chunks<T>(program) || !turns(program, n)) return tiling_in_rows<T>(program, n, kSets, 1);
   const Index all = kSets * program.sum_of_widths() * static_cast<Index>(sizeof(T));
   // at least two tiles, for two threads
   const Index tile = std::min(rounded_up(ceil_div(n, 2), 32), fitting(all, 64, 64, 256));
@@ -80,8 +81,8 @@ template Tiling tiling_of_forward<float>(const Program&, Index);
 template Tiling tiling_of_forward<double>(const Program&, Index);
 template Tiling tiling_of_training<float>(const Program&, Index);
 template Tiling tiling_of_training<double>(const Program&, Index);
-template Tiling tiling_in_rows<float>(const Program&, Index, Index);
-template Tiling tiling_in_rows<double>(const Program&, Index, Index);
+template Tiling tiling_in_rows<float>(const Program&, Index, Index, Index);
+template Tiling tiling_in_rows<double>(const Program&, Index, Index, Index);
 template Index rows_with_sheets<float>(const Program&, Index, Index);
 template Index rows_with_sheets<double>(const Program&, Index, Index);
 

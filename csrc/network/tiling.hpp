@@ -40,9 +40,10 @@ Tiling tiling_of_forward(const Program& program, Index n);
 template <class T>
 Tiling tiling_of_training(const Program& program, Index n);
 
-// The same without turning rows; each row has `sets` matrices of each value's width.
+// The same without turning rows. Each row has `sets` rows of each value's width, and `sheets` of them go
+// through a product together.
 template <class T>
-Tiling tiling_in_rows(const Program& program, Index n, Index sets);
+Tiling tiling_in_rows(const Program& program, Index n, Index sets, Index sheets);
 
 // How many rows go together where each has so many sheets of tangents (tangents.hpp) beside its values.
 template <class T>

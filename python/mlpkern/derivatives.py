@@ -16,6 +16,9 @@ from mlpkern.maps import Map
 from mlpkern.training import check_objective, layer_views
 
 __all__ = [
+    "Derivatives",
+    "Linearization",
+    "derivatives",
     "ggnvp",
     "hessian",
     "hvp",
@@ -24,6 +27,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "laplacian",
+    "linearize",
     "parameter_jacobian",
     "per_sample_gradient_norms",
     "per_sample_gradients",
@@ -98,7 +102,7 @@ def hvp(
 
     Forward over backward (Pearlmutter, 1994): about the work of two and a half gradients.
     """
-    return _curvature_product("hvp", net, loss, x, y, v, sample_weight, False)
+    return _curvature_product("hvp", net, loss, x, y, v, sample_weight)
 
 
 def ggnvp(
@@ -114,7 +118,7 @@ def ggnvp(
     J is the Jacobian of the network's output by the parameters, H the Hessian of the cost by that
     output. To have H by the logits, use a loss ``from_logits`` behind a network that ends in them.
     """
-    return _curvature_product("ggnvp", net, loss, x, y, v, sample_weight, True)
+    return _curvature_product("ggnvp", net, loss, x, y, v, sample_weight)
 
 
 def _curvature_product(
@@ -125,7 +129,6 @@ def _curvature_product(
     y: ArrayLike,
     v: ArrayLike,
     sample_weight: ArrayLike | None,
-    gauss_newton: bool,
 ) -> Array:
     check_objective(who, net, loss)
     core = net._core_for(x).core
@@ -148,7 +151,7 @@ def _curvature_product(
         sample_weight,
         layer_views(net, v),
         layer_views(net, product),
-        gauss_newton,
+        who,
     )
     return product
 
@@ -161,39 +164,183 @@ def hessian(
     units = np.eye(sum(f._size() for f in net._linears()), dtype=net.dtype or np.float32)
     result = np.empty_like(units)
     for row, unit in zip(result, units, strict=True):
-        row[...] = hvp(net, loss, x, y, unit, sample_weight)
+        row[...] = _curvature_product("hessian", net, loss, x, y, unit, sample_weight)
     return result
 
 
 def input_hessian(f: Map, x: ArrayLike) -> Array:
     """The second derivatives of every output by the inputs, shape (..., K, D, D)."""
     core = _core("input_hessian", f, x)
-    D = _inputs(f, x)
-    upper = [(i, j) for i in range(D) for j in range(i, D)]
-    pairs = [(i, j, q) for q, (i, j) in enumerate(upper)]
-    half = core.second_derivatives("input_hessian", x, None, pairs, len(pairs))
-    place = np.zeros((D, D), np.intp)
-    for i, j, q in pairs:
-        place[i, j] = place[j, i] = q
-    return half[..., place] if D else half.reshape(*half.shape[:-1], 0, 0)
+    upper = _Upper(_inputs(f, x))
+    half = core.second_derivatives("input_hessian", x, upper.pairs, len(upper.pairs))
+    return upper.square(half)
 
 
 def input_hessian_diagonal(f: Map, x: ArrayLike) -> Array:
     """The diagonal of :func:`input_hessian`, shape (..., K, D), at a cost linear in D."""
     core = _core("input_hessian_diagonal", f, x)
     D = _inputs(f, x)
-    return core.second_derivatives(
-        "input_hessian_diagonal", x, None, [(i, i, i) for i in range(D)], D
-    )
+    pairs = [(i, i, i) for i in range(D)]
+    return core.second_derivatives("input_hessian_diagonal", x, pairs, D)
 
 
 def laplacian(f: Map, x: ArrayLike) -> Array:
     """The trace of :func:`input_hessian`, shape (..., K), at a cost linear in D."""
     core = _core("laplacian", f, x)
     pairs = [(i, i, 0) for i in range(_inputs(f, x))]
-    return core.second_derivatives("laplacian", x, None, pairs, 1)[..., 0]
+    return core.second_derivatives("laplacian", x, pairs, 1)[..., 0]
 
 
 def _inputs(f: Map, x: ArrayLike) -> int:
     """The number of inputs; an x without columns is refused by the core, which says so."""
     return f.inputs if f.inputs is not None else (np.shape(x) or (0,))[-1]
+
+
+class Linearization:
+    """A map at given samples: any number of products with its Jacobians, from one forward pass.
+
+    It holds the parameters of the moment it was made. Made by :func:`linearize`.
+
+    Attributes
+    ----------
+    y : array, shape (..., K)
+        The output.
+    """
+
+    def __init__(self, core: Any, y: Array) -> None:
+        self._core, self.y = core, y
+
+    def jvp(self, v: ArrayLike) -> Array:
+        """The Jacobians times tangents v of the shape of x; of the shape of y."""
+        return self._core.product(v, True)
+
+    def vjp(self, g: ArrayLike) -> Array:
+        """Cotangents g of the shape of y times the Jacobians; of the shape of x."""
+        return self._core.product(g, False)
+
+
+def linearize(f: Map, x: ArrayLike) -> Linearization:
+    """One forward pass, then products with the Jacobians at x as often as wanted."""
+    return Linearization(*_core("linearize", f, x).linearize(x))
+
+
+class Derivatives:
+    """The output of a network with its derivatives by the input. Made by :func:`derivatives`.
+
+    Attributes
+    ----------
+    u : array, shape (..., K)
+    u_x : array, shape (..., K, D), or (..., K, m) along m directions
+    u_xx : array, shape (..., K, D, D), or (..., K, m) along m directions; None for order 1
+    """
+
+    def __init__(
+        self, net: Map, x: ArrayLike, order: int, directions: Array | None, inputs: int
+    ) -> None:
+        self._net, self._compiled = net, net._core_for(x)
+        self._full = _Upper(inputs) if order == 2 and directions is None else None
+        tangents = inputs if directions is None else len(directions)
+        pairs = [(i, i, i) for i in range(tangents)] if order == 2 else []
+        if self._full is not None:
+            pairs = self._full.pairs
+        self._kept, self.u, self.u_x, seconds = self._compiled.core.jets(
+            x, directions, pairs, tangents, len(pairs)
+        )
+        self.u_xx: Array | None = None
+        if order == 2:
+            self.u_xx = seconds if self._full is None else self._full.square(seconds)
+
+    def backward(
+        self,
+        du: ArrayLike | None = None,
+        du_x: ArrayLike | None = None,
+        du_xx: ArrayLike | None = None,
+    ) -> None:
+        """Adds the gradient of a cost of u, u_x and u_xx by the parameters to ``net.gradients``.
+
+        Parameters
+        ----------
+        du, du_x, du_xx : arrays of the shapes of u, u_x and u_xx, optional
+            The cost's gradients by them; None where it does not depend on one.
+
+        Raises
+        ------
+        TypeError
+            If the network has an activation that works row by row.
+        RuntimeError
+            If the parameters have moved since, or another thread's call is using the network.
+        """
+        for f in self._net._maps():
+            if getattr(f, "by_rows", False):
+                raise TypeError(
+                    "backward: every activation must be elementwise where derivatives are trained; "
+                    f"got {type(f).__name__}"
+                )
+        if not self._compiled.fits(self._net):
+            raise RuntimeError(
+                "backward: the network must be as it was when its derivatives were taken; "
+                "its parameters have moved"
+            )
+        if du_xx is not None:
+            if self.u_xx is None:
+                raise ValueError("backward: du_xx needs derivatives of order 2; got order 1")
+            du_xx = np.asarray(du_xx)
+            if du_xx.shape != self.u_xx.shape:
+                raise ValueError(
+                    f"backward: du_xx must have the shape of u_xx, {self.u_xx.shape}; "
+                    f"got {du_xx.shape}"
+                )
+            du_xx = du_xx if self._full is None else self._full.half(du_xx)
+        self._compiled.core.pull_jets(self._kept, du, du_x, du_xx)
+
+
+class _Upper:
+    """The entries of a symmetric (D, D) matrix on and above its diagonal, in a row."""
+
+    def __init__(self, inputs: int) -> None:
+        self.rows, self.columns = np.triu_indices(inputs)
+        entries = zip(self.rows.tolist(), self.columns.tolist(), strict=True)
+        self.pairs = [(i, j, q) for q, (i, j) in enumerate(entries)]
+        self.place = np.zeros((inputs, inputs), np.intp)
+        self.place[self.rows, self.columns] = np.arange(len(self.pairs))
+        self.place[self.columns, self.rows] = self.place[self.rows, self.columns]
+
+    def square(self, half: Array) -> Array:
+        """(..., entries) as (..., D, D)."""
+        if not self.pairs:
+            return half.reshape(*half.shape[:-1], 0, 0)
+        return half[..., self.place]
+
+    def half(self, gradient: Array) -> Array:
+        """The gradient by the entries, from that by the matrix, which has each of them twice."""
+        both = gradient[..., self.rows, self.columns] + gradient[..., self.columns, self.rows]
+        both[..., self.rows == self.columns] /= 2
+        return both
+
+
+def derivatives(
+    net: Map, x: ArrayLike, order: int = 2, directions: ArrayLike | None = None
+) -> Derivatives:
+    """The output with its first and second derivatives by the input, to train on them too.
+
+    One pass forward gives all three; :meth:`Derivatives.backward` gives the exact gradients of the
+    parameters for any cost made of them.
+
+    Parameters
+    ----------
+    net : Map
+    x : array, shape (..., D)
+    order : 1 or 2
+    directions : array, shape (m, D), optional
+        Derivatives along these instead of along every input: ``u_x[..., i]`` is d/dt of
+        ``u(x + t directions[i])`` at t = 0, ``u_xx[..., i]`` the second derivative.
+    """
+    if not isinstance(net, Map):
+        raise TypeError(f"derivatives: net must be a map; got {type(net).__name__}")
+    if isinstance(order, bool) or order not in (1, 2):
+        raise ValueError(f"derivatives: order must be 1 or 2; got {order!r}")
+    D = _inputs(net, x)
+    along = None if directions is None else np.asarray(directions)
+    if along is not None and (along.ndim != 2 or along.shape[1] != D):
+        raise ValueError(f"derivatives: directions must be (m, D) with D = {D}; got {along.shape}")
+    return Derivatives(net, x, order, along, D)
