@@ -186,7 +186,13 @@ class Derivatives:
 
     def _pull(self, c: Array, x: Array) -> Array:
         """Return the gradient of sum(c u(x)) by the parameters, c (n, K) held fast."""
-        return np.einsum("nk,nkp->p", c, dense(self._twin, x, count(self._twin)).by_p)
+        gradients = np.zeros(count(self._twin), x.dtype)
+        if gradients.size:
+            net = cast(Map, self._twin)
+            net.zero_grad()
+            net.forward(x)[1](c)
+            gradients += net.linears()[0].blocks[1]
+        return gradients
 
     def _second_lines(self, lines: Array, c: Array) -> list[tuple[Array, Array]]:
         """Return lines and the weights of the second derivatives along them.
