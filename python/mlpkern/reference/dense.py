@@ -90,6 +90,11 @@ def dense(part: Part, x: Array, P: int = 0) -> Dense:
     return Dense(part(x), part.jacobian(x), np.zeros((n, D, P), x.dtype))
 
 
+def on_lines(x: Array, lines: Array) -> tuple[Array, Array]:
+    """Return the rows x (n, D) once for each of m lines, and the lines beside them: (m n, D)."""
+    return np.tile(x, (len(lines), 1)), np.repeat(lines, len(x), axis=0)
+
+
 def first_difference(f: Callable[[Array], Array], at: Array, line: Array) -> Array:
     """Return the derivative of f(at + t line) by t at t = 0."""
     line = line.astype(LONG)

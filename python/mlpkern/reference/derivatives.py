@@ -26,6 +26,7 @@ from .dense import (
     dense,
     first_difference,
     flat_lead,
+    on_lines,
     rows_of,
     second_difference,
     widened,
@@ -105,15 +106,7 @@ def ggnvp(
     x, v, twin = as_real(x, "x"), as_real(v, "v"), widened_net(net)
     at = dense(twin, rows_of(x), count(twin))
     tangent = np.einsum("nkp,p->nk", at.by_p, v.astype(np.longdouble))
-    curved = np.zeros_like(tangent)
-    for i in range(len(tangent)):  # H is of blocks: no row must move another's far, or not at all
-
-        def slope(moved: Array, i: int = i) -> Array:
-            p = at.y.copy()
-            p[i] = moved
-            return loss.gradient(p, y, sample_weight)[i]
-
-        curved[i] = first_difference(slope, at.y[i], tangent[i])
+    curved = first_difference(lambda p: loss.gradient(p, y, sample_weight), at.y, tangent)
     return np.einsum("nkp,nk->p", at.by_p, curved).astype(x.dtype)
 
 
@@ -131,10 +124,10 @@ def input_hessian(f: Part, x: ArrayLike) -> Array:
     """Return d2y/dx2, (..., K, D, D)."""
     x, twin = as_real(x, "x"), widened(f)
     rows = rows_of(x)
-    axes = np.eye(rows.shape[1], dtype=rows.dtype)
-    columns = [first_difference(lambda at: dense(twin, at).by_x, rows, axis) for axis in axes]
-    none = np.zeros((*dense(twin, rows).by_x.shape, 0))
-    return deliver(np.stack(columns, axis=-1) if columns else none, x)
+    at, along = on_lines(rows, np.eye(rows.shape[1]))
+    curves = first_difference(lambda moved: dense(twin, moved).by_x, at, along)
+    by_axis = curves.reshape(rows.shape[1], len(rows), *curves.shape[1:])
+    return deliver(np.moveaxis(by_axis, 0, -1), x)
 
 
 def laplacian(f: Part, x: ArrayLike) -> Array:
@@ -175,13 +168,13 @@ class Derivatives:
         if du is not None:
             total += self._pull(flat_lead(du, lead), x)
         lines = np.eye(x.shape[1]) if self.directions is None else self.directions
-        if du_x is not None:
-            c = flat_lead(du_x, lead)
-            for i, line in enumerate(lines):
-                total += first_difference(partial(self._pull, c[..., i]), x, line)
-        if du_xx is not None:
-            for line, weight in self._second_lines(lines, flat_lead(du_xx, lead)):
-                total += second_difference(partial(self._pull, weight), x, line)
+        if du_x is not None and len(lines):
+            c = np.concatenate([*np.moveaxis(flat_lead(du_x, lead), -1, 0)])
+            total += first_difference(partial(self._pull, c), *on_lines(x, lines))
+        if du_xx is not None and len(lines):
+            lines, weights = self._second_lines(lines, flat_lead(du_xx, lead))
+            c = np.concatenate(weights)
+            total += second_difference(partial(self._pull, c), *on_lines(x, lines))
         cast(Map, self.net).gradients[...] += total
 
     def _pull(self, c: Array, x: Array) -> Array:
@@ -194,20 +187,20 @@ class Derivatives:
             gradients += net.linears()[0].blocks[1]
         return gradients
 
-    def _second_lines(self, lines: Array, c: Array) -> list[tuple[Array, Array]]:
-        """Return lines and the weights of the second derivatives along them.
+    def _second_lines(self, lines: Array, c: Array) -> tuple[Array, list[Array]]:
+        """Return lines (m, D) and the weights (n, K) of the second derivatives along them.
 
         d2/(dx_i dx_j) is a quarter of the second derivative along e_i + e_j less that along
         e_i - e_j.
         """
         if self.directions is not None:
-            return [(line, c[..., i]) for i, line in enumerate(lines)]
+            return lines, list(np.moveaxis(c, -1, 0))
         found = [(line, c[..., i, i]) for i, line in enumerate(lines)]
         for i in range(len(lines)):
             for j in range(i):
                 both = (c[..., i, j] + c[..., j, i]) / 4
                 found += [(lines[i] + lines[j], both), (lines[i] - lines[j], -both)]
-        return found
+        return np.array([line for line, _ in found]), [weight for _, weight in found]
 
 
 def derivatives(
