@@ -275,19 +275,3 @@ def test_backward_through_activations_by_rows(f: Any) -> None:
         refuse(lambda _, d=d: d.backward(du_x=d.u_x), TypeError, "backward: ", net=net)
         with pytest.raises(TypeError, match=type(f).__name__):
             d.backward(du=d.u, du_x=d.u_x, du_xx=d.u_xx)
-
-
-def test_networks_without_flat_arrays() -> None:
-    """Where the order of the parameters is nobody's, what is of shape (P,) is refused."""
-    f, h = mk.Linear(3, 3), mk.Linear(3, 2)
-    owner = mk.Chain(f, mk.Tanh())
-    net = mk.Chain(mk.Linear(3, 3), mk.Tanh(), f, h)
-    p = np.ones(sum(m._size() for m in net._linears()), F32)
-    for name in ("hvp", "ggnvp"):
-        try:
-            result = getattr(mk, name)(net, LOSS, x, y, p)
-        except ValueError as error:
-            assert str(error).startswith(f"{name}: ")  # noqa: PT017
-        else:
-            assert result.shape == p.shape
-    assert owner.layers[0] is f

@@ -129,6 +129,36 @@ def test_hessian_of_other_losses(dtype: type, name: str) -> None:
     check(h, exact, tolerance(net, dtype, 2, n=5), dtype)
 
 
+def test_kinks(dtype: type) -> None:
+    """On a kink f'' counts as 0, and f' is the stated one: 2 f'^2 for both parameters, or 0."""
+    x, y, v = np.ones((1, 1), dtype), np.full((1, 1), -3, dtype), np.array([1, 0], dtype)
+    for f, slope in [(mk.ELU(), 1), (mk.ReLU(), 0), (mk.LeakyReLU(0.5), 0.5), (mk.Softsign(), 1)]:
+        net = mk.Chain(mk.Linear(1, 1, dtype=dtype), f)
+        net.parameters[...] = 1, -1  # s = 0
+        exact = np.full(2, 2 * slope**2, dtype)
+        compare.assert_same_bits(mk.hvp(net, mk.SquaredError(), x, y, v) + 0, exact)
+        compare.assert_same_bits(mk.ggnvp(net, mk.SquaredError(), x, y, v) + 0, exact)
+
+
+def test_a_network_of_others_maps(dtype: type) -> None:
+    """As value_and_gradient has it: in the order of the maps' first use, the bits of a copy's."""
+    f, g = (mk.Linear(3, 3, dtype=dtype, seed=i) for i in (1, 2))
+    owners = mk.Chain(f, mk.Tanh()), mk.Chain(g, mk.Tanh())
+    net = mk.Chain(g, mk.Tanh(), f, mk.Sigmoid(), mk.Linear(3, 2, dtype=dtype, seed=3))
+    copy, rng = net.copy(), np.random.default_rng(32)
+    x, y = random(rng, (5, 3), dtype), random(rng, (5, 2), dtype)
+    v, loss = random(rng, copy.parameters.shape, dtype), mk.SquaredError()
+    for call in (
+        lambda n: mk.hvp(n, loss, x, y, v),
+        lambda n: mk.ggnvp(n, loss, x, y, v),
+        lambda n: mk.hessian(n, loss, x, y),
+        lambda n: mk.per_sample_gradients(n, loss, x, y),
+        lambda n: mk.parameter_jacobian(n, x),
+    ):
+        compare.assert_same_bits(call(net), call(copy))
+    assert len(owners) == 2
+
+
 # --- against themselves --------------------------------------------------------------------------
 @each_product
 def test_a_product_is_symmetric_and_linear(dtype: type, product: str) -> None:
