@@ -9,6 +9,19 @@ array([1., 1.])
 """
 
 from .activations import LogSoftmax, Softmax, activation
+from .derivatives import (
+    derivatives,
+    ggnvp,
+    hessian,
+    hvp,
+    input_hessian,
+    jacobian,
+    jvp,
+    laplacian,
+    parameter_jacobian,
+    per_sample_gradients,
+    vjp,
+)
 from .linear import linear, linear_backward
 from .losses import (
     AbsoluteError,
@@ -97,9 +110,20 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "activation",
+    "derivatives",
+    "ggnvp",
+    "hessian",
+    "hvp",
+    "input_hessian",
+    "jacobian",
+    "jvp",
+    "laplacian",
     "linear",
     "linear_backward",
     "logsumexp",
+    "parameter_jacobian",
+    "per_sample_gradients",
     "train_step",
     "value_and_gradient",
+    "vjp",
 ]
