@@ -20,10 +20,6 @@ import mlpkern as mk
 from test_bits import assert_same, both_isas, check_threads  # noqa: F401
 from test_safety import wait_for_error
 
-pytestmark = pytest.mark.skipif(
-    not callable(getattr(mk, "derivatives", None)), reason="needs derivatives"
-)
-
 Array = Any
 Results = dict[str, Array]
 

@@ -15,10 +15,6 @@ import pytest
 import derivative_cases as cases
 import mlpkern as mk
 
-pytestmark = pytest.mark.skipif(
-    not callable(getattr(mk, "derivatives", None)), reason="needs derivatives"
-)
-
 Array = Any
 
 F32, F64 = np.float32, np.float64

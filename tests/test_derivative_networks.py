@@ -16,10 +16,6 @@ import mlpkern as mk
 from derivative_cases import oracle, points
 from mlpkern import reference as ref
 
-pytestmark = pytest.mark.skipif(
-    not callable(getattr(mk, "derivatives", None)), reason="needs derivatives"
-)
-
 Array = Any
 FIRST, SECOND, THIRD = 1e-11, 1e-9, 1e-9
 SMOOTH = [cls() for cls in cases.SMOOTH if cls is not mk.Exp]  # which grows out of all bounds

@@ -17,8 +17,6 @@ import mlpkern as mk
 from derivative_cases import check, oracle, points, tolerance, untouched
 from mlpkern import reference as ref
 
-pytestmark = pytest.mark.skipif(not hasattr(mk, "linearize"), reason="needs linearize")
-
 Array = Any
 
 

@@ -16,10 +16,6 @@ import mlpkern as mk
 from derivative_cases import check, oracle, points, tolerance, untouched
 from mlpkern import reference as ref
 
-pytestmark = pytest.mark.skipif(
-    not callable(getattr(mk, "derivatives", None)), reason="needs derivatives"
-)
-
 Array = Any
 ELEMENTWISE_STRUCTURES = [f for f in cases.STRUCTURES if f is not cases.by_rows]
 NAMES = ("u", "u_x", "u_xx")

@@ -16,8 +16,6 @@ import mlpkern as mk
 from derivative_cases import check, oracle, points, tolerance, untouched
 from mlpkern import reference as ref
 
-pytestmark = pytest.mark.skipif(not hasattr(mk, "hvp"), reason="needs hvp")
-
 Array = Any
 PRODUCTS = ["hvp", "ggnvp"]
 each_product = pytest.mark.parametrize("product", PRODUCTS)

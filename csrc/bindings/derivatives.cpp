@@ -59,7 +59,7 @@ template <class T>
 py::tuple NetworkOf<T>::jacobian_product(const py::object& x_, const py::object& vector, bool forward) const {
   const Who who = forward ? "jvp" : "vjp";
   const Argument x = read_input(who, x_), v = argument(who, forward ? "v" : "g", vector);
-  check_dtype(who, v);
+  check_network_dtype<T>(who, v);
   const Shape x_shape = shape_of(x.array), y_shape = with_last(x_shape, program().output_width());
   const Shape& asked = forward ? x_shape : y_shape;
   if (!has_shape(v.array, asked)) fail_shape(who, forward, shape_of(v.array), asked);
@@ -138,9 +138,8 @@ class LinearizedOf final : public LinearizedObject {
   py::array product(const py::object& vector, bool forward) const override {
     const Who who = forward ? "jvp" : "vjp";
     const Argument v = argument(who, forward ? "v" : "g", vector);
-    const bool mine = common_dtype(who, {&v}) == (sizeof(T) == 4 ? Dtype::float32 : Dtype::float64);
+    check_network_dtype<T>(who, v);
     const Shape &asked = forward ? x_shape_ : y_shape_, &given = forward ? y_shape_ : x_shape_;
-    if (!mine) fail_type(who + ": " + v.name + " must be of the network's dtype; got " + dtype_name(v.array));
     if (!has_shape(v.array, asked)) fail_shape(who, forward, shape_of(v.array), asked);
     const auto vc = contiguous<T>(v.array);
     auto result = new_array<T>(given);
@@ -192,7 +191,7 @@ py::tuple NetworkOf<T>::jets(const py::object& x_, const py::object& directions,
   jets->kept.pairs = made_from(pairs);
   if (!directions.is_none()) {
     const Argument d = argument(who, "directions", directions);
-    check_dtype(who, d);
+    check_network_dtype<T>(who, d);
     const auto dc = contiguous<T>(d.array);
     jets->kept.seed.assign(dc.data, dc.data + dc.size);
   }
@@ -216,7 +215,7 @@ void NetworkOf<T>::pull_jets(const JetsObject& jets_, const py::object& du, cons
   const auto read = [&](const char* name, const py::object& value, const Shape& shape) {
     if (value.is_none()) return Numbers<T>();
     const Argument d = argument(who, name, value);
-    check_dtype(who, d);
+    check_network_dtype<T>(who, d);
     if (!has_shape(d.array, shape)) {
       fail_value(who + ": " + name + " must have the shape of " + (name + 1) + ", " + text(shape) + "; got " +
                  text(shape_of(d.array)));

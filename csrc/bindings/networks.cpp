@@ -81,13 +81,15 @@ Arrays<T> NetworkOf<T>::pointers(const ArrayPairs& arrays) {
 }
 
 template <class T>
-void NetworkOf<T>::check_dtype(Who who, const Argument& a) const {
+void check_network_dtype(Who who, const Argument& a) {
   const Dtype mine = sizeof(T) == 4 ? Dtype::float32 : Dtype::float64;
   if (is_plain<T>(a.array) || common_dtype(who, {&a}) == mine) return;
   const std::string name = sizeof(T) == 4 ? "float32" : "float64";
   fail_type(who + ": " + a.name + " must be " + name + ", as the network is; got " + dtype_name(a.array) +
             "; convert with .astype(np." + name + ")");
 }
+template void check_network_dtype<float>(Who, const Argument&);
+template void check_network_dtype<double>(Who, const Argument&);
 
 // out must not be where the network's own numbers lie.
 template <class T>
@@ -109,7 +111,7 @@ void NetworkOf<T>::check_apart_from_arrays(Who who, const py::object& out, const
 template <class T>
 Argument NetworkOf<T>::read_input(Who who, const py::object& value) const {
   Argument x = argument(who, "x", value);
-  check_dtype(who, x);
+  check_network_dtype<T>(who, x);
   const py::ssize_t D = program().input_width();
   if (x.array.ndim() < 1 || x.array.shape(x.array.ndim() - 1) != D) {
     fail_value(who + ": x must be (..., D) or (D,) with D = " + std::to_string(D) +
@@ -156,7 +158,7 @@ py::object NetworkOf<T>::backward(const py::object& dy_, bool need_dx, bool befo
                                   const ArrayPairs& gradients) {
   const Who who = "backward";
   const Argument dy = argument(who, "dy", dy_);
-  check_dtype(who, dy);
+  check_network_dtype<T>(who, dy);
   const Use use(usages_, true, who);
   if (kept_shape_.empty()) {
     throw std::runtime_error(

@@ -73,6 +73,10 @@ class NetworkObject {
                          const py::object& du_xx) = 0;
 };
 
+// Raises unless the array is of T: the network is.
+template <class T>
+void check_network_dtype(Who who, const Argument& a);
+
 template <class T>
 class NetworkOf final : public NetworkObject {
  public:
@@ -127,7 +131,6 @@ class NetworkOf final : public NetworkObject {
   template <class Work>
   py::array by_sample(Who who, const py::object& x, Index rows, Index cols, double passes,
                       const Work& work) const;
-  void check_dtype(Who who, const Argument& a) const;
   void check_apart_from_arrays(Who who, const py::object& out, const Shape& shape) const;
   Argument read_input(Who who, const py::object& value) const;
   // reduced: to a cost of the batch, which a mean over nothing has not.

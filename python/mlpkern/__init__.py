@@ -19,6 +19,7 @@ except ImportError as error:
 
 from mlpkern import activations as _activations
 from mlpkern import derivatives as _derivatives
+from mlpkern import gradcheck as _gradcheck
 from mlpkern import linear as _linear
 from mlpkern import losses as _losses
 from mlpkern import machine as _machine
@@ -27,6 +28,7 @@ from mlpkern import optimizers as _optimizers
 from mlpkern import training as _training
 from mlpkern.activations import *
 from mlpkern.derivatives import *
+from mlpkern.gradcheck import *
 from mlpkern.linear import *
 from mlpkern.losses import *
 from mlpkern.machine import *
@@ -74,6 +76,7 @@ __all__ = [
     "save",
     *_activations.__all__,
     *_derivatives.__all__,
+    *_gradcheck.__all__,
     *_linear.__all__,
     *_losses.__all__,
     *_machine.__all__,

@@ -84,6 +84,11 @@ class Usage:
 Operation: TypeAlias = tuple[str, list[int], int, int, str, list[float]]
 ArrayPair: TypeAlias = tuple[Array, Array | None]
 
+class Jets: ...
+
+class Linearized:
+    def product(self, vector: ArrayLike, forward: bool) -> Array: ...
+
 class Network:
     def __init__(
         self,
@@ -115,6 +120,41 @@ class Network:
         sample_weight: ArrayLike | None,
         gradients: Sequence[ArrayPair],
     ) -> float: ...
+    def jacobian(self, x: ArrayLike) -> Array: ...
+    def parameter_jacobian(self, x: ArrayLike) -> Array: ...
+    def jacobian_product(
+        self, x: ArrayLike, vector: ArrayLike, forward: bool
+    ) -> tuple[Array, Array]: ...
+    def sample_gradients(self, loss: Loss, x: ArrayLike, y: ArrayLike, norms: bool) -> Array: ...
+    def second_derivatives(
+        self, who: str, x: ArrayLike, pairs: Sequence[tuple[int, int, int]], sheets: int
+    ) -> Array: ...
+    def linearize(self, x: ArrayLike) -> tuple[Linearized, Array]: ...
+    def jets(
+        self,
+        x: ArrayLike,
+        directions: Array | None,
+        pairs: Sequence[tuple[int, int, int]],
+        tangents: int,
+        seconds: int,
+    ) -> tuple[Jets, Array, Array, Array]: ...
+    def pull_jets(
+        self,
+        jets: Jets,
+        du: ArrayLike | None,
+        du_x: ArrayLike | None,
+        du_xx: ArrayLike | None,
+    ) -> None: ...
+    def hessian_product(
+        self,
+        loss: Loss,
+        x: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        direction: Sequence[ArrayPair],
+        product: Sequence[ArrayPair],
+        who: str,
+    ) -> None: ...
     def step(self, optimizer: Optimizer) -> None: ...
     def train_step(
         self,

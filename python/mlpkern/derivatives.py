@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mlpkern import _core
 from mlpkern.losses import Loss
 from mlpkern.maps import Map
 from mlpkern.training import check_objective, layer_views
@@ -37,7 +38,7 @@ __all__ = [
 Array = NDArray[Any]
 
 
-def _core(who: str, f: Any, x: ArrayLike) -> Any:
+def _network(who: str, f: Any, x: ArrayLike) -> _core.Network:
     if not isinstance(f, Map):
         raise TypeError(f"{who}: f must be a map; got {type(f).__name__}")
     return f._core_for(x).core
@@ -53,17 +54,17 @@ def jacobian(f: Map, x: ArrayLike) -> Array:
     TypeError, ValueError
         If x has another dtype than the parameters, or another number of columns than D.
     """
-    return _core("jacobian", f, x).jacobian(x)
+    return _network("jacobian", f, x).jacobian(x)
 
 
 def jvp(f: Map, x: ArrayLike, v: ArrayLike) -> tuple[Array, Array]:
     """``(y, J v)``: the output, and the Jacobian times tangents v of the shape of x."""
-    return _core("jvp", f, x).jacobian_product(x, v, True)
+    return _network("jvp", f, x).jacobian_product(x, v, True)
 
 
 def vjp(f: Map, x: ArrayLike, g: ArrayLike) -> tuple[Array, Array]:
     """``(y, g J)``: the output, and cotangents g of the shape of y times the Jacobian."""
-    return _core("vjp", f, x).jacobian_product(x, g, False)
+    return _network("vjp", f, x).jacobian_product(x, g, False)
 
 
 def parameter_jacobian(f: Map, x: ArrayLike) -> Array:
@@ -71,7 +72,7 @@ def parameter_jacobian(f: Map, x: ArrayLike) -> Array:
 
     The P parameters in the order of ``f.parameters``: layer by layer, w row by row, then b.
     """
-    return _core("parameter_jacobian", f, x).parameter_jacobian(x)
+    return _network("parameter_jacobian", f, x).parameter_jacobian(x)
 
 
 def per_sample_gradients(net: Map, loss: Loss, x: ArrayLike, y: ArrayLike) -> Array:
@@ -159,7 +160,7 @@ def _curvature_product(
 def hessian(
     net: Map, loss: Loss, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
 ) -> Array:
-    """The Hessian of a batch's cost by the parameters, shape (P, P): P products, for small networks."""
+    """The Hessian of a batch's cost by the parameters, shape (P, P); P products, one a row."""
     check_objective("hessian", net, loss)
     units = np.eye(sum(f._size() for f in net._linears()), dtype=net.dtype or np.float32)
     result = np.empty_like(units)
@@ -170,7 +171,7 @@ def hessian(
 
 def input_hessian(f: Map, x: ArrayLike) -> Array:
     """The second derivatives of every output by the inputs, shape (..., K, D, D)."""
-    core = _core("input_hessian", f, x)
+    core = _network("input_hessian", f, x)
     upper = _Upper(_inputs(f, x))
     half = core.second_derivatives("input_hessian", x, upper.pairs, len(upper.pairs))
     return upper.square(half)
@@ -178,7 +179,7 @@ def input_hessian(f: Map, x: ArrayLike) -> Array:
 
 def input_hessian_diagonal(f: Map, x: ArrayLike) -> Array:
     """The diagonal of :func:`input_hessian`, shape (..., K, D), at a cost linear in D."""
-    core = _core("input_hessian_diagonal", f, x)
+    core = _network("input_hessian_diagonal", f, x)
     D = _inputs(f, x)
     pairs = [(i, i, i) for i in range(D)]
     return core.second_derivatives("input_hessian_diagonal", x, pairs, D)
@@ -186,7 +187,7 @@ def input_hessian_diagonal(f: Map, x: ArrayLike) -> Array:
 
 def laplacian(f: Map, x: ArrayLike) -> Array:
     """The trace of :func:`input_hessian`, shape (..., K), at a cost linear in D."""
-    core = _core("laplacian", f, x)
+    core = _network("laplacian", f, x)
     pairs = [(i, i, 0) for i in range(_inputs(f, x))]
     return core.second_derivatives("laplacian", x, pairs, 1)[..., 0]
 
@@ -207,7 +208,7 @@ class Linearization:
         The output.
     """
 
-    def __init__(self, core: Any, y: Array) -> None:
+    def __init__(self, core: _core.Linearized, y: Array) -> None:
         self._core, self.y = core, y
 
     def jvp(self, v: ArrayLike) -> Array:
@@ -221,7 +222,7 @@ class Linearization:
 
 def linearize(f: Map, x: ArrayLike) -> Linearization:
     """One forward pass, then products with the Jacobians at x as often as wanted."""
-    return Linearization(*_core("linearize", f, x).linearize(x))
+    return Linearization(*_network("linearize", f, x).linearize(x))
 
 
 class Derivatives:
@@ -282,16 +283,22 @@ class Derivatives:
                 "its parameters have moved"
             )
         if du_xx is not None:
-            if self.u_xx is None:
-                raise ValueError("backward: du_xx needs derivatives of order 2; got order 1")
-            du_xx = np.asarray(du_xx)
-            if du_xx.shape != self.u_xx.shape:
-                raise ValueError(
-                    f"backward: du_xx must have the shape of u_xx, {self.u_xx.shape}; "
-                    f"got {du_xx.shape}"
-                )
-            du_xx = du_xx if self._full is None else self._full.half(du_xx)
+            du_xx = self._seconds(np.asarray(du_xx))
         self._compiled.core.pull_jets(self._kept, du, du_x, du_xx)
+
+    def _seconds(self, du_xx: Array) -> Array:
+        """du_xx, checked, by the second derivatives that the core has."""
+        if self.u_xx is None:
+            raise ValueError("backward: du_xx must be None without u_xx, which needs order=2")
+        if du_xx.dtype.kind != "f":
+            raise TypeError(
+                f"backward: du_xx must be {self.u.dtype}, as the network is; got {du_xx.dtype}"
+            )
+        if du_xx.shape != self.u_xx.shape:
+            raise ValueError(
+                f"backward: du_xx must have the shape of u_xx, {self.u_xx.shape}; got {du_xx.shape}"
+            )
+        return du_xx if self._full is None else self._full.half(du_xx)
 
 
 class _Upper:

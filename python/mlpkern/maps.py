@@ -324,6 +324,12 @@ class Map:
         return unpickled, (self.config(), numbers)
 
     # --- to look at -----------------------------------------------------------------------------
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how it is made, its parameters, its graph."""
+        from mlpkern.graph import html
+
+        return html(self)
+
     def freeze(self) -> Frozen:
         """An immutable copy for serving, called like the network."""
         return Frozen(self)
