@@ -12,9 +12,6 @@ import pytest
 
 import mlpkern as mk
 
-pytestmark = pytest.mark.skipif(
-    not callable(getattr(mk, "derivatives", None)), reason="mlpkern has no derivatives yet"
-)
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "examples"
 
 
