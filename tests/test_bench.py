@@ -45,7 +45,7 @@ def test_against_numpy(capsys, tmp_path):
             assert row["best"] == "numpy"
             assert 0 < row["ratio"]["q1"] <= row["ratio"]["median"] <= row["ratio"]["q3"]
     assert "calls of np.tanh with one element" in text
-    (steps,) = (p for p in result["summary"] if (p["group"], p["network"]) == ("step", ""))
+    (steps,) = (p for p in result["summary"] if (p["group"], p["part"]) == ("step", ""))
     ratios = [row["ratio"]["median"] for row in result["rows"] if row["group"] == "step"]
     assert len(ratios) == 12
     assert steps["mean"] == pytest.approx(math.prod(ratios) ** (1 / 12))
@@ -277,7 +277,7 @@ def test_the_summary_counts_what_is_lost():
     rows = [a_row("step", "SGD", 0.5), a_row("step", "Adam", 8.0), a_row("step", "SGD", 3.0, 2)]
     rows.append(a_row("step", "SGD", 0.25) | {"sizes": [3, 5, 5, 5, 2]})
     rows.append(a_row("epoch", "Adam", 2.0))
-    parts = {(p["group"], p["network"], p["threads"]): p for p in report.summary(rows)}
+    parts = {(p["group"], p["part"], p["threads"]): p for p in report.summary(rows)}
     networks = {("step", "4-16-2", 1), ("step", "3-5x3-2", 1), ("step", "4-16-2", 2)}
     assert set(parts) == networks | {("step", "", 1), ("epoch", "", 1), ("step", "", 2)}
     one, two = parts["step", "4-16-2", 1], parts["step", "", 2]

@@ -112,6 +112,8 @@ def run(args: argparse.Namespace) -> None:
             team.close()
     result["summary"] = report.summary(result["rows"])
     print(report.summary_text(result["summary"]), file=out)
+    if text := report.units_text(result["rows"]):
+        print(text, file=out)
     _write(args, result, out)
     if wrong := sum(bool(row["errors"]) for row in result["rows"]):
         raise RuntimeError(f"{wrong} of {len(result['rows'])} rows have errors")

@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from . import derivative_rows
+
 GROUPS = (
     "step",
     "inference",
@@ -12,6 +14,7 @@ GROUPS = (
     "activation",
     "loss",
     "optimizer",
+    "derivative",
     "memory",
     "call",
 )
@@ -39,6 +42,7 @@ FEW_WEIGHTS = 5000
 STEP_OPTIMIZERS = ("SGD", "Adam")
 EPOCH_ROWS, EPOCH_BATCH = 60_000, 128  # MNIST's
 MEMORY_ROWS = 1_000_000
+JACOBIAN_ROWS = 100_000
 
 # The product of each form: of x (n, D), w (D, L) and ds (n, L).
 FORMS = {"x w": 1, "x' ds": 1, "ds w', x' ds": 2}
@@ -71,7 +75,7 @@ class Case:
     @property
     def name(self) -> str:
         """What the table and the JSON file call it; in a group, no two are alike."""
-        if self.group in ("step", "epoch"):
+        if self.group in ("step", "epoch", "derivative") or self.what == "jacobian":
             return f"{widths_text(self.sizes)}, {self.rows}, {self.what}"
         if self.group in ("inference", "memory", "call"):
             return f"{widths_text(self.sizes)}, {self.rows}"
@@ -83,8 +87,9 @@ class Case:
 
     @property
     def hidden(self) -> str:
-        """The activation of the hidden layers."""
-        return "tanh" if self.sizes[0] <= 4 else "relu"
+        """The activation of the hidden layers; of ReLU second derivatives are zero."""
+        smooth = self.group == "derivative" or self.sizes[0] <= 4
+        return "tanh" if smooth else "relu"
 
     @property
     def output(self) -> str:
@@ -149,7 +154,10 @@ def cases(
     for name in OPTIMIZERS:
         for count in (100_000, 10_000_000):
             yield Case("optimizer", name, (count,), 1)
+    for what, net, n in derivative_rows.rows(sizes, batches, quick):
+        yield Case("derivative", what, net, n, _dtype(net))
     yield Case("memory", "predict", (32, 64, 64, 4), MEMORY_ROWS)
+    yield Case("memory", "jacobian", (4, 64, 64, 2), JACOBIAN_ROWS)
     yield Case("call", "predict", (4, 16, 2), 1)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .cases import Case
+from .derivative_rows import UNITS
 from .peers import LIBRARIES
 from .problems import expected, problem
 from .workers import Worker, WorkerError
@@ -89,6 +90,9 @@ def measure(team: Team, case: Case, quick: bool) -> Row:
     if ours is not None and case.group == "call":
         tanh = np.median([team.workers[OURS].ask("tanh") for _ in range(5)])
         row["tanhs"] = float(np.median(ours) / tanh)
+    if ours is not None and case.what in UNITS:
+        inputs = case.sizes[0] if case.what == "laplacian" else 1
+        row["units"] = team.workers[OURS].ask("units", 1e-3 if quick else 5e-3) / inputs
     if ours is not None and peers:
         row["ratios"] = {name: quartiles(values / ours) for name, values in peers.items()}
         row["best"] = min(peers, key=lambda name: row["times"][name]["median"])

@@ -9,13 +9,17 @@ import numpy as np
 
 from mlpkern.plots import BLUE, GREY, ORANGE, TIMES, blank
 
+from . import derivative_rows
 from .cases import widths_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAPS = (("step", "SGD"), ("step", "Adam"), ("inference", "predict"))
+MAPS = (
+    *(("step", "SGD"), ("step", "Adam"), ("inference", "predict")),
+    *(("derivative", kind) for kind in derivative_rows.KINDS),
+)
 _SPAN = 8.0  # colours end at this ratio and at its inverse
 _COLOURS = (BLUE, ORANGE, GREY)
 _COLUMNS = 3
@@ -100,7 +104,8 @@ def _draw_map(axes: Axes, rows: Sequence[Any]) -> None:
     axes.set_xlabel("rows in a batch", fontsize=8)
     axes.tick_params(length=0)
     first = rows[0]
-    kind = f"step, {first['what']}" if first["group"] == "step" else first["group"]
+    kinds = {"step": f"step, {first['what']}", "derivative": first["what"]}
+    kind = kinds.get(first["group"], first["group"])
     axes.set_title(f"{kind}, {first['threads']} thread{'s' * (first['threads'] > 1)}", fontsize=9)
 
 

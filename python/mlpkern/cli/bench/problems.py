@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import mlpkern as mk
 
+from . import derivative_oracles
 from .cases import Case
 
 Array = NDArray[Any]
@@ -36,7 +37,8 @@ class Problem:
     b: Array = field(default_factory=lambda: np.empty(0))
     ds: Array = field(default_factory=lambda: np.empty(0))
     p: Array = field(default_factory=lambda: np.empty(0))  # parameters: by layer, w by rows, then b
-    g: Array = field(default_factory=lambda: np.empty(0))
+    g: Array = field(default_factory=lambda: np.empty(0))  # of p's shape, or of y's for a vjp
+    v: Array = field(default_factory=lambda: np.empty(0))  # of x's shape, or of p's for an hvp
 
     @property
     def layers(self) -> list[tuple[Array, Array]]:
@@ -85,7 +87,12 @@ def _network(case: Case, rng: np.random.Generator) -> Problem:
         y: Array = rng.integers(0, case.sizes[-1], case.rows)
     else:
         y = rng.standard_normal((case.rows, case.sizes[-1]), dtype=dtype)
-    return Problem(case, x=x, y=y, p=np.concatenate(blocks).astype(dtype))
+    p = np.concatenate(blocks).astype(dtype)
+    if case.group != "derivative":
+        return Problem(case, x=x, y=y, p=p)
+    v = rng.standard_normal(p.size if case.what == "hvp" else x.shape, dtype=dtype)
+    g = rng.standard_normal((case.rows, case.sizes[-1]), dtype=dtype)
+    return Problem(case, x=x, y=y, p=p, g=g, v=v)
 
 
 def expected(data: Problem) -> list[Array] | None:
@@ -97,6 +104,7 @@ def expected(data: Problem) -> list[Array] | None:
         "optimizer": _optimizer,
         "step": _step,
         "epoch": _epoch,
+        "derivative": _derivative,
     }
     return check.get(data.case.group, _inference)(data)
 
@@ -162,6 +170,10 @@ def _step(data: Problem) -> list[Array]:
 
 def _inference(data: Problem) -> list[Array]:
     return [_reference_net(data).predict(data.x)]
+
+
+def _derivative(data: Problem) -> list[Array]:
+    return derivative_oracles.expected(data, LR)
 
 
 def _epoch(data: Problem) -> list[Array] | None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..common import duration, table
+from . import derivative_rows
 from .cases import widths_text
 from .measure import OURS, Row
 
@@ -22,6 +23,7 @@ TITLES = {
     "activation": "activations, float32",
     "loss": "losses with their gradients, float32",
     "optimizer": "optimizer steps, float32",
+    "derivative": "derivatives, of tanh networks: widths, rows in the batch",
     "memory": "memory beyond input and output: widths, rows",
     "call": "one sample, the call included",
 }
@@ -55,7 +57,8 @@ def _threads(count: int) -> str:
 
 def header(group: str, threads: int) -> str:
     """Return the lines above a group of rows."""
-    return f"\n{TITLES[group]}; {_threads(threads)}\n{table(_HEADER, [], _COLUMNS)}"
+    note = f"\n({derivative_rows.LEFT_OUT})" if group == "derivative" else ""
+    return f"\n{TITLES[group]}; {_threads(threads)}{note}\n{table(_HEADER, [], _COLUMNS)}"
 
 
 def line(row: Row, limits: Mapping[str, float]) -> str:
@@ -67,6 +70,9 @@ def line(row: Row, limits: Mapping[str, float]) -> str:
     lines = [table((row["name"], *cells), [], _COLUMNS).partition("\n")[0]]
     if "tanhs" in row:
         lines.append(f"  = {row['tanhs']:.2f} calls of np.tanh with one element")
+    if "units" in row:
+        unit, most = derivative_rows.UNITS[row["what"]]
+        lines.append(f"  = {row['units']:.2f} {unit}; {most:g} are asked for")
     lines += [f"  error: {text}"[:100] for text in row["errors"].values()]
     return "\n".join(lines)
 
@@ -119,21 +125,17 @@ NETWORK_GROUPS = ("step", "inference")
 def summary(rows: Sequence[Row]) -> list[Row]:
     """Return the geometric mean, the worst row and the lost rows, by threads and group.
 
-    Of networks' groups those of each network follow.
+    Of networks' groups those of each network follow, of derivatives those of each kind.
     """
     results = []
     keys = dict.fromkeys((row["threads"], row["group"], "") for row in rows)
-    keys |= dict.fromkeys(
-        (row["threads"], row["group"], widths_text(row["sizes"]))
-        for row in rows
-        if row["group"] in NETWORK_GROUPS
-    )
-    for threads, group, network in keys:
+    keys |= dict.fromkeys((row["threads"], row["group"], _part(row)) for row in rows)
+    for threads, group, part in keys:
         members = [
             row
             for row in rows
             if (row["threads"], row["group"]) == (threads, group)
-            and network in ("", widths_text(row["sizes"]))
+            and part in ("", _part(row))
             and "ratio" in row
         ]
         if not members:
@@ -142,7 +144,7 @@ def summary(rows: Sequence[Row]) -> list[Row]:
         results.append(
             {
                 "group": group,
-                "network": network,
+                "part": part,
                 "threads": threads,
                 "rows": len(members),
                 "mean": float(np.exp(np.log(ratios).mean())),
@@ -154,20 +156,48 @@ def summary(rows: Sequence[Row]) -> list[Row]:
     return results
 
 
+def _part(row: Row) -> str:
+    """Return what a group's rows are told apart by in the summary, if by anything."""
+    if row["group"] == "derivative":
+        return str(row["what"])
+    return widths_text(row["sizes"]) if row["group"] in NETWORK_GROUPS else ""
+
+
 def summary_text(results: Sequence[Mapping[str, Any]]) -> str:
     """Return the summary as a table."""
     columns = (33, 3, 4, 5, 4, 5, 31)
     lines = [
         (
-            f"{part['group']} {part['network']}".strip(),
+            f"{part['group']} {part['part']}".strip(),
             str(part["threads"]),
             str(part["rows"]),
             f"{part['mean']:.2f}x",
             str(part["lost"]),
             f"{part['worst']:.2f}x",
-            part["worst_name"].removeprefix(f"{part['network']}, "),
+            _without(part["worst_name"], part["part"]),
         )
         for part in results
     ]
     title = ("", "thr", "rows", "mean", "lost", "worst", "")
     return "\nagainst the best other in each row\n" + table(title, lines, columns)
+
+
+def _without(name: str, part: str) -> str:
+    """Return a row's name without what its line in the summary has said already."""
+    return name.removeprefix(f"{part}, ").removesuffix(f", {part}") if part else name
+
+
+def units_text(rows: Sequence[Row]) -> str:
+    """Return what second derivatives cost in their units: the median row and the worst."""
+    lines = []
+    for what, (unit, most) in derivative_rows.UNITS.items():
+        costs = {
+            row["name"]: row["units"] for row in rows if row["what"] == what and "units" in row
+        }
+        if costs:
+            worst = max(costs, key=lambda name: costs[name])
+            lines.append(
+                f"{what}: {np.median(list(costs.values())):.2f} {unit} in the median row, "
+                f"{costs[worst]:.2f} in {_without(worst, what)}; {most:g} are asked for"
+            )
+    return "\n" + "\n".join(lines) if lines else ""

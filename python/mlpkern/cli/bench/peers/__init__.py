@@ -6,6 +6,7 @@ sets the number of threads, before anything else is called.
 """
 
 import importlib.util
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +18,14 @@ class Prepared:
 
     `result` makes of what `run` returned the arrays that are checked; a network's are the
     parameters after its first step. `settle` is called after that: a learning rate so small that
-    the numbers stay what they are for as long as is measured.
+    the numbers stay what they are for as long as is measured. `unit` is what a row's cost is also
+    given in, as the gradient for a product with the Hessian.
     """
 
     run: Callable[[], Any]
     result: Callable[[Any], Sequence[Any]] = lambda returned: (returned,)
     settle: Callable[[], None] = lambda: None
+    unit: Callable[[], Any] | None = None
 
 
 SETTLED_LR = 1e-9
@@ -35,6 +38,23 @@ LIBRARIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "sklearn": ("sklearn", ("sklearn",)),
     "onnxruntime": ("onnxruntime", ("onnxruntime",)),
 }
+
+
+def fastest(calls: Sequence[Callable[[], Any]], seconds: float = 0.05) -> Callable[[], Any]:
+    """Return the fastest of calls that do the same; each is tried for so long, once at least."""
+    if len(calls) == 1:
+        return calls[0]
+
+    def least(call: Callable[[], Any]) -> float:
+        call()  # compiles
+        best, start = float("inf"), time.perf_counter()
+        while time.perf_counter() < start + seconds or best == float("inf"):
+            before = time.perf_counter()
+            call()
+            best = min(best, time.perf_counter() - before)
+        return best
+
+    return min(calls, key=least)
 
 
 def installed(library: str) -> bool:

@@ -30,10 +30,10 @@ def forward(data: Problem, layers: Any, x: Any) -> Any:
 
 
 def _cost(data: Problem, layers: Any, x: Any, y: Any) -> Any:
-    return _costs(data.case.output)(forward(data, layers, x), y)
+    return costs(data.case.output)(forward(data, layers, x), y)
 
 
-def _costs(output: str) -> Callable[[Any, Any], Any]:
+def costs(output: str) -> Callable[[Any, Any], Any]:
     if output == "softargmax":
         return lambda s, y: -jnp.take_along_axis(jax.nn.log_softmax(s), y[:, None], 1).mean()
     return lambda s, y: jnp.sum((s - y) ** 2) / len(y)
@@ -217,12 +217,12 @@ def activation(data: Problem) -> Prepared:
 
 def loss(data: Problem) -> Prepared:
     """A cost from logits, and its gradient."""
-    costs = {
-        "squared error": _costs("identity"),
+    kinds = {
+        "squared error": costs("identity"),
         "binary cross-entropy": lambda s, y: (jax.nn.softplus(s) - s * y).sum() / len(y),
-        "cross-entropy": _costs("softargmax"),
+        "cross-entropy": costs("softargmax"),
     }
-    function = jax.jit(jax.value_and_grad(costs[data.case.what]))
+    function = jax.jit(jax.value_and_grad(kinds[data.case.what]))
     return _blocking(partial(function, jnp.asarray(data.x), jnp.asarray(data.y)), lambda r: r)
 
 
@@ -240,3 +240,10 @@ def _blocking(
     function: Callable[[], Any], result: Callable[[Any], Any] = lambda y: (y,)
 ) -> Prepared:
     return Prepared(lambda: jax.block_until_ready(function()), result)
+
+
+def derivative(data: Problem) -> Prepared:
+    """A derivative, a product with one, or a step on second derivatives."""
+    from .jax_derivative import derivative as make  # which takes `forward` from here
+
+    return make(data)

@@ -8,7 +8,7 @@ import numpy as np
 import mlpkern as mk
 
 from ..problems import LR, OPTIMIZER_ARGUMENTS, Problem
-from . import SETTLED_LR, Prepared
+from . import SETTLED_LR, Prepared, mlpkern_derivative
 
 
 def start(threads: int) -> str:
@@ -104,3 +104,8 @@ def optimizer(data: Problem) -> Prepared:
         lambda _: (net.parameters - data.p,),
         lambda: setattr(steps, "lr", SETTLED_LR),
     )
+
+
+def derivative(data: Problem) -> Prepared:
+    """A derivative, a product with one, or a step on second derivatives."""
+    return mlpkern_derivative.derivative(data, _net(data), _loss(data))

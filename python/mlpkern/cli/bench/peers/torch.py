@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from ..problems import LR, OPTIMIZER_ARGUMENTS, Problem
-from . import SETTLED_LR, Prepared
+from . import SETTLED_LR, Prepared, torch_derivative
 
 FUSED = {"SGD", "Adam", "Adagrad"}  # the optimizers that have a fused step on the CPU
 
@@ -192,3 +192,8 @@ def optimizer(data: Problem) -> Prepared:
         lambda _: (p.detach().numpy() - data.p,),
         partial(_set_lr, steps, SETTLED_LR),
     )
+
+
+def derivative(data: Problem) -> Prepared:
+    """A derivative, a product with one, or a step on second derivatives."""
+    return torch_derivative.derivative(data, network)
