@@ -144,7 +144,7 @@ def framed_backward(b: Jet, du: Jet) -> Jet:
 
 def cost_and_gradient(problem: Any, net: mk.MLP, p: Array) -> float:
     """Return the mean of the squares of the weighted residuals; add its gradient to the net's."""
-    d = mk.derivatives(net, p, directions=INPUTS)
+    d: Any = mk.derivatives(net, p, directions=INPUTS)
     a, b = problem.frame(p)
     u = framed(a, b, Jet(d.u[:, 0], d.u_x[:, 0], d.u_xx[:, 0]))
     r, r_u = problem.residual(p, u)

@@ -52,7 +52,7 @@ def _training(data: Problem, net: Any) -> Prepared:
     inputs = np.eye(x.shape[1], dtype=x.dtype)
 
     def run() -> float:
-        d = mk.derivatives(net, x, directions=inputs)
+        d: Any = mk.derivatives(net, x, directions=inputs)
         residual = d.u_xx.sum(axis=2) + (d.u_x**2).sum(axis=2) - d.u
         g = residual * (2 / n)
         by_u_xx = np.repeat(g[:, :, None], len(inputs), axis=2)
