@@ -90,40 +90,50 @@ py::array NetworkOf<T>::sample_gradients(const LossObject& loss, const py::objec
   return result;
 }
 
-namespace {
-
-std::vector<Pair> made_from(const Pairs& pairs) {
-  std::vector<Pair> result;
-  for (const auto& [i, j, q] : pairs) result.push_back({i, j, q});
+template <class T>
+py::array NetworkOf<T>::second_derivatives(const std::string& who, const py::object& x_) const {
+  using Second = typename Network<T>::Second;
+  const Argument x = read_input(who, x_);
+  const auto xc = contiguous<T>(x.array);
+  const Index D = program().input_width();
+  const bool square = who == "input_hessian", trace = who == "laplacian";
+  Shape shape = with_last(shape_of(x.array), program().output_width());
+  const Index n = rows_before_last(shape);
+  for (int i = 0; i < (square ? 2 : trace ? 0 : 1); ++i) shape.push_back(D);
+  auto result = new_array<T>(shape);
+  T* data = writable<T>(result);
+  const Use use(usages_, false, who);
+  const double passes = static_cast<double>(square ? D * (D + 3) / 2 : 2 * D);
+  compute((1 + passes) * multiply_adds(n), [&] {
+    network_.second_derivatives(xc.data, n,
+                                square ? Second::square : (trace ? Second::trace : Second::diagonal), data);
+  });
   return result;
 }
 
-}  // namespace
-
+// who: "hvp", "ggnvp", or "hessian", of which it gives a row. v and the result (P,).
 template <class T>
-py::array NetworkOf<T>::second_derivatives(const std::string& who, const py::object& x, const Pairs& pairs,
-                                           Index sheets) const {
-  const std::vector<Pair> all = made_from(pairs);
-  return by_sample(
-      who, x, program().output_width(), sheets, static_cast<double>(1 + program().input_width() + sheets),
-      [&](const T* data, Index n, T* second) { network_.second_derivatives(data, n, all, sheets, second); });
-}
-
-template <class T>
-void NetworkOf<T>::hessian_product(const LossObject& loss, const py::object& x, const py::object& y,
-                                   const py::object& weight, const ArrayPairs& direction,
-                                   const ArrayPairs& product, const std::string& who) const {
-  const bool gauss_newton = who == "ggnvp";
+py::array NetworkOf<T>::hessian_product(const std::string& who, const LossObject& loss, const py::object& x,
+                                        const py::object& y, const py::object& v_,
+                                        const py::object& weight) const {
   const Samples samples = read_samples(who, loss, x, y, weight);
-  const Arrays<T> into = pointers(product), from = pointers(direction);
-  Arrays<const T> along;
-  for (const LayerArrays<T>& arrays : from) along.push_back({arrays.w, arrays.b});
+  const Argument v = argument(who, "v", v_);
+  check_network_dtype<T>(who, v);
+  const Shape shape = {program().parameters()};
+  if (!has_shape(v.array, shape)) {
+    fail_value(who + ": v must be " + text(shape) + ", as the parameters are; got " +
+               text(shape_of(v.array)));
+  }
+  const auto vc = contiguous<T>(v.array);
+  auto product = new_array<T>(shape);
+  T* data = writable<T>(product);
   const Index n = samples.targets.n;
   const Use use(usages_, false, who);
   compute(8 * multiply_adds(n), [&] {
-    network_.hessian_product(samples.x.data, samples.targets.targets(), n, loss.loss(), along, gauss_newton,
-                             into);
+    network_.hessian_product(samples.x.data, samples.targets.targets(), n, loss.loss(),
+                             program().arrays_in(vc.data), who == "ggnvp", program().arrays_in(data));
   });
+  return product;
 }
 
 namespace {
@@ -178,32 +188,43 @@ py::tuple NetworkOf<T>::linearize(const py::object& x_) const {
   return py::make_tuple(std::move(linearized), y);
 }
 
-// (what pull_jets takes, u, u_x, u_xx)
+// (what pull_jets takes, u, u_x, u_xx), u_xx None for order 1.
 template <class T>
-py::tuple NetworkOf<T>::jets(const py::object& x_, const py::object& directions, const Pairs& pairs,
-                             Index tangents, Index seconds) const {
+py::tuple NetworkOf<T>::jets(const py::object& x_, Index order, const py::object& directions) const {
   const Who who = "derivatives";
   const Argument x = read_input(who, x_);
   const auto xc = contiguous<T>(x.array);
+  const Index D = program().input_width(), K = program().output_width();
   auto jets = std::make_unique<JetsOf<T>>();
-  jets->kept.tangents = tangents;
-  jets->kept.seconds = seconds;
-  jets->kept.pairs = made_from(pairs);
+  KeptJets<T>& kept = jets->kept;
+  kept.tangents = D;
   if (!directions.is_none()) {
     const Argument d = argument(who, "directions", directions);
     check_network_dtype<T>(who, d);
+    if (d.array.ndim() != 2 || d.array.shape(1) != D) {
+      fail_value(who + ": directions must be (m, D) with D = " + std::to_string(D) + "; got " +
+                 text(shape_of(d.array)));
+    }
     const auto dc = contiguous<T>(d.array);
-    jets->kept.seed.assign(dc.data, dc.data + dc.size);
+    kept.units = false;
+    kept.seed.assign(dc.data, dc.data + dc.size);
+    kept.tangents = d.array.shape(0);
   }
-  const Index K = program().output_width(), n = rows_before_last(shape_of(x.array));
+  kept.square = order == 2 && kept.units;
+  if (order == 2) kept.pairs = kept.square ? upper_pairs(D) : diagonal_pairs(kept.tangents);
+  kept.seconds = static_cast<Index>(kept.pairs.size());
   jets->u = with_last(shape_of(x.array), K);
-  jets->u_x = with_last_two(shape_of(x.array), K, tangents);
-  jets->u_xx = with_last_two(shape_of(x.array), K, seconds);
-  auto u = new_array<T>(jets->u), u_x = new_array<T>(jets->u_x), u_xx = new_array<T>(jets->u_xx);
-  T* const to[] = {writable<T>(u), writable<T>(u_x), writable<T>(u_xx)};
+  jets->u_x = with_last_two(shape_of(x.array), K, kept.tangents);
+  if (order == 2) jets->u_xx = jets->u_x;
+  if (kept.square) jets->u_xx.push_back(D);
+  auto u = new_array<T>(jets->u), u_x = new_array<T>(jets->u_x);
+  const py::object u_xx = order == 2 ? py::object(new_array<T>(jets->u_xx)) : py::none();
+  T* const second = order == 2 ? writable<T>(py::reinterpret_borrow<py::array>(u_xx)) : nullptr;
+  T *const first = writable<T>(u_x), *const value = writable<T>(u);
+  const Index n = rows_before_last(jets->u);
   const Use use(usages_, false, who);
-  compute(static_cast<double>(1 + tangents + seconds) * multiply_adds(n),
-          [&] { network_.keep_jets(xc.data, n, jets->kept, to[0], to[1], to[2]); });
+  compute(static_cast<double>(1 + kept.tangents + kept.seconds) * multiply_adds(n),
+          [&] { network_.keep_jets(xc.data, n, kept, value, first, second); });
   return py::make_tuple(std::unique_ptr<JetsObject>(std::move(jets)), u, u_x, u_xx);
 }
 
@@ -212,6 +233,14 @@ void NetworkOf<T>::pull_jets(const JetsObject& jets_, const py::object& du, cons
                              const py::object& du_xx) {
   const Who who = "backward";
   const auto& jets = dynamic_cast<const JetsOf<T>&>(jets_);
+  for (const Operation& op : program().operations) {
+    if (op.kind != Operation::Kind::activation || !metadata().activations[op.activation].by_rows) continue;
+    fail_type(who + ": every activation must be elementwise where derivatives are trained; got " +
+              metadata().activations[op.activation].name);
+  }
+  if (jets.u_xx.empty() && !du_xx.is_none()) {
+    fail_value(who + ": du_xx must be None without u_xx, which needs order=2");
+  }
   const auto read = [&](const char* name, const py::object& value, const Shape& shape) {
     if (value.is_none()) return Numbers<T>();
     const Argument d = argument(who, name, value);
@@ -241,16 +270,14 @@ void bind_derivatives(py::module_& m) {
   template py::tuple NetworkOf<T>::jacobian_product(const py::object&, const py::object&, bool) const;       \
   template py::array NetworkOf<T>::sample_gradients(const LossObject&, const py::object&, const py::object&, \
                                                     bool) const;                                             \
-  template py::array NetworkOf<T>::second_derivatives(const std::string&, const py::object&, const Pairs&,   \
-                                                      Index) const;                                          \
-  template py::tuple NetworkOf<T>::linearize(const py::object&) const;                                       \
-  template py::tuple NetworkOf<T>::jets(const py::object&, const py::object&, const Pairs&, Index, Index)    \
+  template py::array NetworkOf<T>::second_derivatives(const std::string&, const py::object&) const;          \
+  template py::array NetworkOf<T>::hessian_product(const std::string&, const LossObject&, const py::object&, \
+                                                   const py::object&, const py::object&, const py::object&)  \
       const;                                                                                                 \
+  template py::tuple NetworkOf<T>::linearize(const py::object&) const;                                       \
+  template py::tuple NetworkOf<T>::jets(const py::object&, Index, const py::object&) const;                  \
   template void NetworkOf<T>::pull_jets(const JetsObject&, const py::object&, const py::object&,             \
-                                        const py::object&);                                                  \
-  template void NetworkOf<T>::hessian_product(const LossObject&, const py::object&, const py::object&,       \
-                                              const py::object&, const ArrayPairs&, const ArrayPairs&,       \
-                                              const std::string&) const;
+                                        const py::object&);
 MLPKERN_DERIVATIVES(float)
 MLPKERN_DERIVATIVES(double)
 

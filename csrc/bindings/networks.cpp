@@ -230,22 +230,20 @@ void bind_networks(py::module_& m) {
       .def("value", &NetworkObject::value, py::arg("loss"), py::arg("x"), py::arg("y"),
            py::arg("sample_weight"))
       .def("value_and_gradient", &NetworkObject::value_and_gradient, py::arg("loss"), py::arg("x"),
-           py::arg("y"), py::arg("sample_weight"), py::arg("gradients"))
+           py::arg("y"), py::arg("sample_weight"))
       .def("jacobian", &NetworkObject::jacobian, py::arg("x"))
       .def("parameter_jacobian", &NetworkObject::parameter_jacobian, py::arg("x"))
       .def("jacobian_product", &NetworkObject::jacobian_product, py::arg("x"), py::arg("vector"),
            py::arg("forward"))
       .def("sample_gradients", &NetworkObject::sample_gradients, py::arg("loss"), py::arg("x"), py::arg("y"),
            py::arg("norms"))
-      .def("second_derivatives", &NetworkObject::second_derivatives, py::arg("who"), py::arg("x"),
-           py::arg("pairs"), py::arg("sheets"))
+      .def("second_derivatives", &NetworkObject::second_derivatives, py::arg("who"), py::arg("x"))
       .def("linearize", &NetworkObject::linearize, py::arg("x"))
-      .def("jets", &NetworkObject::jets, py::arg("x"), py::arg("directions"), py::arg("pairs"),
-           py::arg("tangents"), py::arg("seconds"))
+      .def("jets", &NetworkObject::jets, py::arg("x"), py::arg("order"), py::arg("directions"))
       .def("pull_jets", &NetworkObject::pull_jets, py::arg("jets"), py::arg("du"), py::arg("du_x"),
            py::arg("du_xx"))
-      .def("hessian_product", &NetworkObject::hessian_product, py::arg("loss"), py::arg("x"), py::arg("y"),
-           py::arg("sample_weight"), py::arg("direction"), py::arg("product"), py::arg("who"))
+      .def("hessian_product", &NetworkObject::hessian_product, py::arg("who"), py::arg("loss"), py::arg("x"),
+           py::arg("y"), py::arg("v"), py::arg("sample_weight"))
       .def("step", &NetworkObject::step, py::arg("optimizer"))
       .def("train_step", &NetworkObject::train_step, py::arg("loss"), py::arg("optimizer"), py::arg("x"),
            py::arg("y"), py::arg("sample_weight"))

@@ -18,9 +18,6 @@ namespace mlpkern::bindings {
 using ArrayPair = std::pair<py::array, py::object>;
 using ArrayPairs = std::vector<ArrayPair>;
 
-// (i, j, q): sheet q gets the second derivative along i and j.
-using Pairs = std::vector<std::tuple<Index, Index, Index>>;
-
 // What a pass of derivatives keeps for the way back.
 struct JetsObject {
   virtual ~JetsObject() = default;
@@ -47,8 +44,8 @@ class NetworkObject {
   // training.cpp
   virtual double value(const LossObject& loss, const py::object& x, const py::object& y,
                        const py::object& weight) const = 0;
-  virtual double value_and_gradient(const LossObject& loss, const py::object& x, const py::object& y,
-                                    const py::object& weight, const ArrayPairs& gradients) = 0;
+  virtual py::tuple value_and_gradient(const LossObject& loss, const py::object& x, const py::object& y,
+                                       const py::object& weight) = 0;
   virtual void step(OptimizerObject& optimizer) = 0;
   virtual double train_step(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,
                             const py::object& y, const py::object& weight) = 0;
@@ -61,14 +58,12 @@ class NetworkObject {
   virtual py::tuple jacobian_product(const py::object& x, const py::object& vector, bool forward) const = 0;
   virtual py::array sample_gradients(const LossObject& loss, const py::object& x, const py::object& y,
                                      bool norms) const = 0;
-  virtual py::array second_derivatives(const std::string& who, const py::object& x, const Pairs& pairs,
-                                       Index sheets) const = 0;
-  virtual void hessian_product(const LossObject& loss, const py::object& x, const py::object& y,
-                               const py::object& weight, const ArrayPairs& direction,
-                               const ArrayPairs& product, const std::string& who) const = 0;
+  virtual py::array second_derivatives(const std::string& who, const py::object& x) const = 0;
+  virtual py::array hessian_product(const std::string& who, const LossObject& loss, const py::object& x,
+                                    const py::object& y, const py::object& v,
+                                    const py::object& weight) const = 0;
   virtual py::tuple linearize(const py::object& x) const = 0;
-  virtual py::tuple jets(const py::object& x, const py::object& directions, const Pairs& pairs,
-                         Index tangents, Index seconds) const = 0;
+  virtual py::tuple jets(const py::object& x, Index order, const py::object& directions) const = 0;
   virtual void pull_jets(const JetsObject& jets, const py::object& du, const py::object& du_x,
                          const py::object& du_xx) = 0;
 };
@@ -91,8 +86,8 @@ class NetworkOf final : public NetworkObject {
   py::array kept(Index value) const override;
   double value(const LossObject& loss, const py::object& x, const py::object& y,
                const py::object& weight) const override;
-  double value_and_gradient(const LossObject& loss, const py::object& x, const py::object& y,
-                            const py::object& weight, const ArrayPairs& gradients) override;
+  py::tuple value_and_gradient(const LossObject& loss, const py::object& x, const py::object& y,
+                               const py::object& weight) override;
   void step(OptimizerObject& optimizer) override;
   double train_step(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,
                     const py::object& y, const py::object& weight) override;
@@ -104,14 +99,12 @@ class NetworkOf final : public NetworkObject {
   py::tuple jacobian_product(const py::object& x, const py::object& vector, bool forward) const override;
   py::array sample_gradients(const LossObject& loss, const py::object& x, const py::object& y,
                              bool norms) const override;
-  py::array second_derivatives(const std::string& who, const py::object& x, const Pairs& pairs,
-                               Index sheets) const override;
-  void hessian_product(const LossObject& loss, const py::object& x, const py::object& y,
-                       const py::object& weight, const ArrayPairs& direction, const ArrayPairs& product,
-                       const std::string& who) const override;
+  py::array second_derivatives(const std::string& who, const py::object& x) const override;
+  py::array hessian_product(const std::string& who, const LossObject& loss, const py::object& x,
+                            const py::object& y, const py::object& v,
+                            const py::object& weight) const override;
   py::tuple linearize(const py::object& x) const override;
-  py::tuple jets(const py::object& x, const py::object& directions, const Pairs& pairs, Index tangents,
-                 Index seconds) const override;
+  py::tuple jets(const py::object& x, Index order, const py::object& directions) const override;
   void pull_jets(const JetsObject& jets, const py::object& du, const py::object& du_x,
                  const py::object& du_xx) override;
 

@@ -43,16 +43,19 @@ double NetworkOf<T>::value(const LossObject& loss, const py::object& x, const py
                  [&] { return network_.value(samples.x.data, samples.targets.targets(), n, loss.loss()); });
 }
 
+// (C, the gradient by all parameters)
 template <class T>
-double NetworkOf<T>::value_and_gradient(const LossObject& loss, const py::object& x, const py::object& y,
-                                        const py::object& weight, const ArrayPairs& gradients) {
+py::tuple NetworkOf<T>::value_and_gradient(const LossObject& loss, const py::object& x, const py::object& y,
+                                           const py::object& weight) {
   const Samples samples = read_samples("value_and_gradient", loss, x, y, weight);
-  const auto target = pointers(gradients);
+  auto gradient = new_array<T>({program().parameters()});
+  const Arrays<T> arrays = program().arrays_in(writable<T>(gradient));
   const Use use(usages_, true, "value_and_gradient");
   kept_shape_.clear();
   const Batch<T> batch = {samples.x.data, samples.targets.targets(), samples.targets.n, nullptr};
-  return compute(3 * multiply_adds(batch.n),
-                 [&] { return network_.value_and_gradient(batch, loss.loss(), target); });
+  const double cost = compute(3 * multiply_adds(batch.n),
+                              [&] { return network_.value_and_gradient(batch, loss.loss(), arrays); });
+  return py::make_tuple(cost, gradient);
 }
 
 template <class T>

@@ -7,11 +7,15 @@
 namespace mlpkern {
 
 template <class T>
-void Network<T>::second_derivatives(const T* x, Index n, const std::vector<Pair>& pairs, Index sheets,
-                                    T* second) const {
+void Network<T>::second_derivatives(const T* x, Index n, Second what, T* second) const {
   const Index m = program_.input_width(), K = program_.output_width(), last = program_.output();
+  const bool square = what == Second::square;
+  const std::vector<Pair> pairs =
+      square ? upper_pairs(m) : (what == Second::diagonal ? diagonal_pairs(m) : trace_pairs(m));
+  const Index sheets = what == Second::trace ? 1 : static_cast<Index>(pairs.size());
+  const Index size = square ? m * m : sheets;
   const std::vector<char> flat = program_.flat_values();
-  if (flat[at(last)]) return std::fill_n(second, n * K * sheets, T(0)), void();
+  if (flat[at(last)]) return std::fill_n(second, n * K * size, T(0)), void();
   const Directions<T> along = {nullptr, m, sheets, pairs, flat};
   at_tiles(x, n, m + sheets, m + sheets, [&](const AtTile& tile) {
     Worker<T>& worker = tile.worker;
@@ -23,10 +27,9 @@ void Network<T>::second_derivatives(const T* x, Index n, const std::vector<Pair>
     tile.tangents.slopes(2, tile.v, f.f2, program_.operations.size());
     tile.tangents.push_seed(nullptr, 0, tile.v, tile.f1, t, m);
     tile.tangents.push_second({tile.v, t, dd}, f, along);
-    for (Index r = 0; r < tile.count; ++r) {
-      active_kernels<T>().transpose({dd[at(last)] + r * K, sheets, K, tile.count * K, 1},
-                                    second + (tile.first + r) * K * sheets, sheets);
-    }
+    T* const to = second + tile.first * K * size;
+    if (square) return sheets_to_squares(dd[at(last)], pairs, tile.count, K, m, to);
+    sheets_to_columns(dd[at(last)], sheets, tile.count, K, to);
   });
 }
 
@@ -78,10 +81,8 @@ void Network<T>::hessian_product(const T* x, const Targets<T>& targets, Index n,
   sum_over_tiles(tiling, product, true, workspace, crew, tile);
 }
 
-template void Network<float>::second_derivatives(const float*, Index, const std::vector<Pair>&, Index,
-                                                 float*) const;
-template void Network<double>::second_derivatives(const double*, Index, const std::vector<Pair>&, Index,
-                                                  double*) const;
+template void Network<float>::second_derivatives(const float*, Index, Second, float*) const;
+template void Network<double>::second_derivatives(const double*, Index, Second, double*) const;
 template void Network<float>::hessian_product(const float*, const Targets<float>&, Index, const Loss&,
                                               const Arrays<const float>&, bool, const Arrays<float>&) const;
 template void Network<double>::hessian_product(const double*, const Targets<double>&, Index, const Loss&,

@@ -8,21 +8,36 @@
 
 namespace mlpkern {
 
-namespace {
-
-// The sheets of `from` (m, count, K) as columns of `to` (count, K, m), and back.
 template <class T>
-void to_columns(const T* from, Index m, Index count, Index K, T* to) {
+void sheets_to_columns(const T* from, Index m, Index count, Index K, T* to) {
   for (Index r = 0; r < count; ++r) {
     active_kernels<T>().transpose({from + r * K, m, K, count * K, 1}, to + r * K * m, m);
   }
 }
-// null: zeros
 template <class T>
-void to_sheets(const T* from, Index m, Index count, Index K, T* to) {
+void sheets_to_squares(const T* from, const std::vector<Pair>& pairs, Index count, Index K, Index D, T* to) {
+  for (Index element = 0; element < count * K; ++element, to += D * D) {
+    for (const Pair& p : pairs) to[p.i * D + p.j] = to[p.j * D + p.i] = from[p.q * count * K + element];
+  }
+}
+
+namespace {
+
+// The ways back: a cotangent of both triangles goes to the one that there is. null: zeros.
+template <class T>
+void columns_to_sheets(const T* from, Index m, Index count, Index K, T* to) {
   if (from == nullptr) return std::fill_n(to, m * count * K, T(0)), void();
   for (Index r = 0; r < count; ++r) {
     active_kernels<T>().transpose({from + r * K * m, K, m, m, 1}, to + r * K, count * K);
+  }
+}
+template <class T>
+void squares_to_sheets(const T* from, const std::vector<Pair>& pairs, Index count, Index K, Index D, T* to) {
+  for (Index element = 0; element < count * K; ++element, from += D * D) {
+    for (const Pair& p : pairs) {
+      to[p.q * count * K + element] =
+          p.i == p.j ? from[p.i * D + p.i] : from[p.i * D + p.j] + from[p.j * D + p.i];
+    }
   }
 }
 
@@ -65,13 +80,18 @@ void Network<T>::keep_jets(const T* x, Index n, KeptJets<T>& kept, T* u, T* u_x,
     pass.slopes(1, v.data(), f1.data(), program_.operations.size());
     pass.push_seed(kept.directions().seed, 0, v.data(), f1.data(), t.data(), m);
     std::copy_n(v[last], part.count * K, u + first * K);
-    to_columns(t[last], m, part.count, K, u_x + first * K * m);
+    sheets_to_columns(t[last], m, part.count, K, u_x + first * K * m);
     if (seconds == 0) return;
-    if (kept.flat[last])
-      return std::fill_n(u_xx + first * K * seconds, part.count * K * seconds, T(0)), void();
+    const Index size = kept.square ? m * m : seconds;
+    T* const to = u_xx + first * K * size;
+    if (kept.flat[last]) return std::fill_n(to, part.count * K * size, T(0)), void();
     pass.slopes(2, v.data(), f2.data(), program_.operations.size());
     pass.push_second({v.data(), t.data(), dd.data()}, {f1.data(), f2.data(), nullptr}, kept.directions());
-    to_columns(dd[last], seconds, part.count, K, u_xx + first * K * seconds);
+    if (kept.square) {
+      sheets_to_squares(dd[last], kept.pairs, part.count, K, m, to);
+    } else {
+      sheets_to_columns(dd[last], seconds, part.count, K, to);
+    }
   });
 }
 
@@ -102,15 +122,23 @@ void Network<T>::pull_jets(const KeptJets<T>& kept, const T* du, const T* du_x, 
     const Tangents<T> pass = tangents(worker, count);
     if (seconds == 0) pass.slopes(2, v.data(), f2, program_.operations.size());
     if (seconds != 0) pass.slopes(3, v.data(), f.f3, program_.operations.size());
-    const auto from = [&](const T* d, Index sheets) { return d == nullptr ? d : d + first * K * sheets; };
-    to_sheets(from(du, 1), 1, count, K, g.v[last]);
-    to_sheets(from(du_x, m), m, count, K, g.t[last]);
-    to_sheets(from(du_xx, seconds), seconds, count, K, g.dd[last]);
+    const auto from = [&](const T* d, Index size) { return d == nullptr ? d : d + first * K * size; };
+    columns_to_sheets(from(du, 1), 1, count, K, g.v[last]);
+    columns_to_sheets(from(du_x, m), m, count, K, g.t[last]);
+    if (kept.square && du_xx != nullptr) {
+      squares_to_sheets(from(du_xx, m * m), kept.pairs, count, K, m, g.dd[last]);
+    } else {
+      columns_to_sheets(from(du_xx, seconds), seconds, count, K, g.dd[last]);
+    }
     pass.pull_jets({v.data(), t.data(), dd.data()}, f, kept.directions(), g, target, worker.begun.data());
   };
   sum_over_tiles(tiling, gradients, false, workspace, crew, tile);
 }
 
+template void sheets_to_columns(const float*, Index, Index, Index, float*);
+template void sheets_to_columns(const double*, Index, Index, Index, double*);
+template void sheets_to_squares(const float*, const std::vector<Pair>&, Index, Index, Index, float*);
+template void sheets_to_squares(const double*, const std::vector<Pair>&, Index, Index, Index, double*);
 template void Network<float>::keep_jets(const float*, Index, KeptJets<float>&, float*, float*, float*) const;
 template void Network<double>::keep_jets(const double*, Index, KeptJets<double>&, double*, double*,
                                          double*) const;

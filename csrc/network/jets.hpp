@@ -13,9 +13,12 @@ namespace mlpkern {
 
 template <class T>
 struct KeptJets {
-  // What is asked for: tangents along `seed` (tangents, D), or unit vectors where it is empty.
+  // What is asked for: tangents along unit vectors, or along `seed` (tangents, D).
+  // square: second derivatives of all pairs, which come as symmetric (tangents, tangents) matrices.
+  bool units = true;
   std::vector<T> seed;
-  Index tangents, seconds;
+  Index tangents = 0, seconds = 0;
+  bool square = false;
   std::vector<Pair> pairs;
 
   // What is kept: of value j the rows from r on at r width(j), its tangents' sheets at r tangents width(j).
@@ -23,10 +26,15 @@ struct KeptJets {
   std::vector<char> flat;
   ValueBuffers<T> v, f1, f2, t, dd;
 
-  Directions<T> directions() const {
-    return {seed.empty() ? nullptr : seed.data(), tangents, seconds, pairs, flat};
-  }
+  Directions<T> directions() const { return {units ? nullptr : seed.data(), tangents, seconds, pairs, flat}; }
 };
+
+// Of `count` rows, the sheets (m, count, K) as columns (count, K, m); and the sheets of upper_pairs(D) as
+// symmetric matrices (count, K, D, D).
+template <class T>
+void sheets_to_columns(const T* from, Index m, Index count, Index K, T* to);
+template <class T>
+void sheets_to_squares(const T* from, const std::vector<Pair>& pairs, Index count, Index K, Index D, T* to);
 
 // The sheets of rows from `first` on, `m` of them to a value.
 template <class T>

@@ -66,8 +66,9 @@ class Network {
   void sample_gradients(const T* x, const Targets<T>& targets, Index n, const Loss& loss, bool norms,
                         T* out) const;
 
-  // Second derivatives by the input, (n, K, sheets), added up as `pairs` say.
-  void second_derivatives(const T* x, Index n, const std::vector<Pair>& pairs, Index sheets, T* second) const;
+  // Second derivatives by the input: (n, K, D, D), their diagonal (n, K, D), or their trace (n, K).
+  enum class Second { square, diagonal, trace };
+  void second_derivatives(const T* x, Index n, Second what, T* second) const;
 
   // u (n, K) with its derivatives u_x (n, K, tangents) and u_xx (n, K, seconds), as `kept` asks for them, and
   // back; jets.cpp.

@@ -22,6 +22,16 @@ struct Layer {
   Index parameters() const { return inputs * outputs + (bias ? outputs : 0); }
 };
 
+// Where a layer's parameters lie, or its gradients: w (inputs, outputs) row by row; b (outputs,), null
+// without a bias.
+template <class T>
+struct LayerArrays {
+  T* w;
+  T* b;
+};
+template <class T>
+using Arrays = std::vector<LayerArrays<T>>;  // by layer
+
 struct Operation {
   enum class Kind { linear, activation, sum } kind;
   std::vector<Index> inputs;  // values; a sum may have several
@@ -82,6 +92,17 @@ struct Program {
     for (const Layer& layer : layers) sum += layer.parameters();
     return sum;
   }
+  // The layers' arrays in a flat one, layer by layer, w row by row, then b.
+  template <class T>
+  Arrays<T> arrays_in(T* flat) const {
+    Arrays<T> arrays;
+    for (const Layer& layer : layers) {
+      const Index weights = layer.inputs * layer.outputs;
+      arrays.push_back({flat, layer.bias ? flat + weights : nullptr});
+      flat += layer.parameters();
+    }
+    return arrays;
+  }
   double multiply_adds() const {  // of a forward pass, one row
     double sum = 0;
     for (const Operation& op : operations) {
@@ -98,15 +119,5 @@ struct Program {
     return multiply_adds() + kAnElement * static_cast<double>(sum_of_widths());
   }
 };
-
-// Where a layer's parameters lie, or its gradients: w (inputs, outputs) row by row; b (outputs,), null
-// without a bias.
-template <class T>
-struct LayerArrays {
-  T* w;
-  T* b;
-};
-template <class T>
-using Arrays = std::vector<LayerArrays<T>>;  // by layer
 
 }  // namespace mlpkern

@@ -26,6 +26,12 @@ struct Pair {
   Index i, j, q;
 };
 
+// The second derivatives of a matrix of (size, size) on and above its diagonal, those of the diagonal alone,
+// and their sum.
+std::vector<Pair> upper_pairs(Index size);
+std::vector<Pair> diagonal_pairs(Index size);
+std::vector<Pair> trace_pairs(Index size);
+
 // Where the gradients of each row by the parameters go: row r of sheet i to data + (r sheets + i) size,
 // layer by layer as the layers' parameters lie in a flat array of `size`.
 template <class T>

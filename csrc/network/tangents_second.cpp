@@ -6,6 +6,24 @@
 
 namespace mlpkern {
 
+std::vector<Pair> upper_pairs(Index size) {
+  std::vector<Pair> pairs;
+  for (Index i = 0; i < size; ++i) {
+    for (Index j = i; j < size; ++j) pairs.push_back({i, j, static_cast<Index>(pairs.size())});
+  }
+  return pairs;
+}
+std::vector<Pair> diagonal_pairs(Index size) {
+  std::vector<Pair> pairs;
+  for (Index i = 0; i < size; ++i) pairs.push_back({i, i, i});
+  return pairs;
+}
+std::vector<Pair> trace_pairs(Index size) {
+  std::vector<Pair> pairs;
+  for (Index i = 0; i < size; ++i) pairs.push_back({i, i, 0});
+  return pairs;
+}
+
 template <class T>
 void Tangents<T>::push_second(const Jets<T>& jets, const Slopes<T>& f,
                               const Directions<T>& directions) const {

@@ -113,31 +113,19 @@ class Network:
         self, loss: Loss, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> float: ...
     def value_and_gradient(
-        self,
-        loss: Loss,
-        x: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None,
-        gradients: Sequence[ArrayPair],
-    ) -> float: ...
+        self, loss: Loss, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[float, Array]: ...
     def jacobian(self, x: ArrayLike) -> Array: ...
     def parameter_jacobian(self, x: ArrayLike) -> Array: ...
     def jacobian_product(
         self, x: ArrayLike, vector: ArrayLike, forward: bool
     ) -> tuple[Array, Array]: ...
     def sample_gradients(self, loss: Loss, x: ArrayLike, y: ArrayLike, norms: bool) -> Array: ...
-    def second_derivatives(
-        self, who: str, x: ArrayLike, pairs: Sequence[tuple[int, int, int]], sheets: int
-    ) -> Array: ...
+    def second_derivatives(self, who: str, x: ArrayLike) -> Array: ...
     def linearize(self, x: ArrayLike) -> tuple[Linearized, Array]: ...
     def jets(
-        self,
-        x: ArrayLike,
-        directions: Array | None,
-        pairs: Sequence[tuple[int, int, int]],
-        tangents: int,
-        seconds: int,
-    ) -> tuple[Jets, Array, Array, Array]: ...
+        self, x: ArrayLike, order: int, directions: ArrayLike | None
+    ) -> tuple[Jets, Array, Array, Array | None]: ...
     def pull_jets(
         self,
         jets: Jets,
@@ -147,14 +135,13 @@ class Network:
     ) -> None: ...
     def hessian_product(
         self,
+        who: str,
         loss: Loss,
         x: ArrayLike,
         y: ArrayLike,
+        v: ArrayLike,
         sample_weight: ArrayLike | None,
-        direction: Sequence[ArrayPair],
-        product: Sequence[ArrayPair],
-        who: str,
-    ) -> None: ...
+    ) -> Array: ...
     def step(self, optimizer: Optimizer) -> None: ...
     def train_step(
         self,

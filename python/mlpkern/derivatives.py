@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from mlpkern import _core
 from mlpkern.losses import Loss
 from mlpkern.maps import Map
-from mlpkern.training import check_objective, layer_views
+from mlpkern.training import check_objective
 
 __all__ = [
     "Derivatives",
@@ -103,7 +103,9 @@ def hvp(
 
     Forward over backward (Pearlmutter, 1994): about the work of two and a half gradients.
     """
-    return _curvature_product("hvp", net, loss, x, y, v, sample_weight)
+    check_objective("hvp", net, loss)
+    core = net._core_for(x).core
+    return core.hessian_product("hvp", loss._core, x, y, v, sample_weight)
 
 
 def ggnvp(
@@ -119,42 +121,9 @@ def ggnvp(
     J is the Jacobian of the network's output by the parameters, H the Hessian of the cost by that
     output. To have H by the logits, use a loss ``from_logits`` behind a network that ends in them.
     """
-    return _curvature_product("ggnvp", net, loss, x, y, v, sample_weight)
-
-
-def _curvature_product(
-    who: str,
-    net: Map,
-    loss: Loss,
-    x: ArrayLike,
-    y: ArrayLike,
-    v: ArrayLike,
-    sample_weight: ArrayLike | None,
-) -> Array:
-    check_objective(who, net, loss)
+    check_objective("ggnvp", net, loss)
     core = net._core_for(x).core
-    dtype = net.dtype or np.dtype(np.float32)
-    P = sum(f._size() for f in net._linears())
-    v = np.asarray(v)
-    if v.shape != (P,):
-        raise ValueError(f"{who}: v must be ({P},), as the parameters are; got {v.shape}")
-    if v.dtype.newbyteorder("=") != dtype:
-        raise TypeError(
-            f"{who}: v must be {dtype}, as the network is; got {v.dtype}; "
-            f"convert with .astype(np.{dtype})"
-        )
-    v = np.ascontiguousarray(v, dtype)
-    product = np.empty(P, dtype)
-    core.hessian_product(
-        loss._core,
-        x,
-        y,
-        sample_weight,
-        layer_views(net, v),
-        layer_views(net, product),
-        who,
-    )
-    return product
+    return core.hessian_product("ggnvp", loss._core, x, y, v, sample_weight)
 
 
 def hessian(
@@ -164,37 +133,25 @@ def hessian(
     check_objective("hessian", net, loss)
     units = np.eye(sum(f._size() for f in net._linears()), dtype=net.dtype or np.float32)
     result = np.empty_like(units)
+    core = net._core_for(x).core
     for row, unit in zip(result, units, strict=True):
-        row[...] = _curvature_product("hessian", net, loss, x, y, unit, sample_weight)
+        row[...] = core.hessian_product("hessian", loss._core, x, y, unit, sample_weight)
     return result
 
 
 def input_hessian(f: Map, x: ArrayLike) -> Array:
     """The second derivatives of every output by the inputs, shape (..., K, D, D)."""
-    core = _network("input_hessian", f, x)
-    upper = _Upper(_inputs(f, x))
-    half = core.second_derivatives("input_hessian", x, upper.pairs, len(upper.pairs))
-    return upper.square(half)
+    return _network("input_hessian", f, x).second_derivatives("input_hessian", x)
 
 
 def input_hessian_diagonal(f: Map, x: ArrayLike) -> Array:
     """The diagonal of :func:`input_hessian`, shape (..., K, D), at a cost linear in D."""
-    core = _network("input_hessian_diagonal", f, x)
-    D = _inputs(f, x)
-    pairs = [(i, i, i) for i in range(D)]
-    return core.second_derivatives("input_hessian_diagonal", x, pairs, D)
+    return _network("input_hessian_diagonal", f, x).second_derivatives("input_hessian_diagonal", x)
 
 
 def laplacian(f: Map, x: ArrayLike) -> Array:
     """The trace of :func:`input_hessian`, shape (..., K), at a cost linear in D."""
-    core = _network("laplacian", f, x)
-    pairs = [(i, i, 0) for i in range(_inputs(f, x))]
-    return core.second_derivatives("laplacian", x, pairs, 1)[..., 0]
-
-
-def _inputs(f: Map, x: ArrayLike) -> int:
-    """The number of inputs; an x without columns is refused by the core, which says so."""
-    return f.inputs if f.inputs is not None else (np.shape(x) or (0,))[-1]
+    return _network("laplacian", f, x).second_derivatives("laplacian", x)
 
 
 class Linearization:
@@ -235,21 +192,10 @@ class Derivatives:
     u_xx : array, shape (..., K, D, D), or (..., K, m) along m directions; None for order 1
     """
 
-    def __init__(
-        self, net: Map, x: ArrayLike, order: int, directions: Array | None, inputs: int
-    ) -> None:
+    def __init__(self, net: Map, x: ArrayLike, order: int, directions: ArrayLike | None) -> None:
         self._net, self._compiled = net, net._core_for(x)
-        self._full = _Upper(inputs) if order == 2 and directions is None else None
-        tangents = inputs if directions is None else len(directions)
-        pairs = [(i, i, i) for i in range(tangents)] if order == 2 else []
-        if self._full is not None:
-            pairs = self._full.pairs
-        self._kept, self.u, self.u_x, seconds = self._compiled.core.jets(
-            x, directions, pairs, tangents, len(pairs)
-        )
-        self.u_xx: Array | None = None
-        if order == 2:
-            self.u_xx = seconds if self._full is None else self._full.square(seconds)
+        kept = self._compiled.core.jets(x, order, directions)
+        self._kept, self.u, self.u_x, self.u_xx = kept
 
     def backward(
         self,
@@ -271,58 +217,12 @@ class Derivatives:
         RuntimeError
             If the parameters have moved since, or another thread's call is using the network.
         """
-        for f in self._net._maps():
-            if getattr(f, "by_rows", False):
-                raise TypeError(
-                    "backward: every activation must be elementwise where derivatives are trained; "
-                    f"got {type(f).__name__}"
-                )
         if not self._compiled.fits(self._net):
             raise RuntimeError(
                 "backward: the network must be as it was when its derivatives were taken; "
                 "its parameters have moved"
             )
-        if du_xx is not None:
-            du_xx = self._seconds(np.asarray(du_xx))
         self._compiled.core.pull_jets(self._kept, du, du_x, du_xx)
-
-    def _seconds(self, du_xx: Array) -> Array:
-        """du_xx, checked, by the second derivatives that the core has."""
-        if self.u_xx is None:
-            raise ValueError("backward: du_xx must be None without u_xx, which needs order=2")
-        if du_xx.dtype.kind != "f":
-            raise TypeError(
-                f"backward: du_xx must be {self.u.dtype}, as the network is; got {du_xx.dtype}"
-            )
-        if du_xx.shape != self.u_xx.shape:
-            raise ValueError(
-                f"backward: du_xx must have the shape of u_xx, {self.u_xx.shape}; got {du_xx.shape}"
-            )
-        return du_xx if self._full is None else self._full.half(du_xx)
-
-
-class _Upper:
-    """The entries of a symmetric (D, D) matrix on and above its diagonal, in a row."""
-
-    def __init__(self, inputs: int) -> None:
-        self.rows, self.columns = np.triu_indices(inputs)
-        entries = zip(self.rows.tolist(), self.columns.tolist(), strict=True)
-        self.pairs = [(i, j, q) for q, (i, j) in enumerate(entries)]
-        self.place = np.zeros((inputs, inputs), np.intp)
-        self.place[self.rows, self.columns] = np.arange(len(self.pairs))
-        self.place[self.columns, self.rows] = self.place[self.rows, self.columns]
-
-    def square(self, half: Array) -> Array:
-        """(..., entries) as (..., D, D)."""
-        if not self.pairs:
-            return half.reshape(*half.shape[:-1], 0, 0)
-        return half[..., self.place]
-
-    def half(self, gradient: Array) -> Array:
-        """The gradient by the entries, from that by the matrix, which has each of them twice."""
-        both = gradient[..., self.rows, self.columns] + gradient[..., self.columns, self.rows]
-        both[..., self.rows == self.columns] /= 2
-        return both
 
 
 def derivatives(
@@ -346,8 +246,4 @@ def derivatives(
         raise TypeError(f"derivatives: net must be a map; got {type(net).__name__}")
     if isinstance(order, bool) or order not in (1, 2):
         raise ValueError(f"derivatives: order must be 1 or 2; got {order!r}")
-    D = _inputs(net, x)
-    along = None if directions is None else np.asarray(directions)
-    if along is not None and (along.ndim != 2 or along.shape[1] != D):
-        raise ValueError(f"derivatives: directions must be (m, D) with D = {D}; got {along.shape}")
-    return Derivatives(net, x, order, along, D)
+    return Derivatives(net, x, int(order), directions)

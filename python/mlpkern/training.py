@@ -43,18 +43,6 @@ def _check_training(who: str, net: Any, loss: Any, optimizer: Any) -> None:
     optimizer._check_place(who)
 
 
-def layer_views(net: Map, flat: NDArray[Any]) -> list[tuple[NDArray[Any], NDArray[Any] | None]]:
-    """The (w, b) of each linear map, as views of an array laid out as the parameters are."""
-    pairs = []
-    offset = 0
-    for f in net._linears():
-        end = offset + f.w.size
-        b = None if f.b is None else flat[end : end + f.outputs]
-        pairs.append((flat[offset:end].reshape(f.w.shape), b))
-        offset += f._size()
-    return pairs
-
-
 def train_step(
     net: Map,
     loss: Loss,
@@ -103,11 +91,7 @@ def value_and_gradient(
     ``net.gradients`` stay as they are. Arguments as in :func:`train_step`.
     """
     check_objective("value_and_gradient", net, loss)
-    P = sum(f._size() for f in net._linears())
-    gradient = np.empty(P, net.dtype or np.float32)
-    pairs = layer_views(net, gradient)
-    core = net._core_for(x).core
-    return core.value_and_gradient(loss._core, x, y, sample_weight, pairs), gradient
+    return net._core_for(x).core.value_and_gradient(loss._core, x, y, sample_weight)
 
 
 class History(dict[str, list[float]]):
