@@ -14,8 +14,8 @@ import mlpkern as mk
 from mlpkern.cli import common, demo, main, numpy_peer, train
 from mlpkern.persistence import load_with_metadata
 
-COMMANDS = ["demo", "train", "predict", "bench", "plot", "info"]
-PICTURES = ["activations", "graph", "loss", "bench"]
+COMMANDS = ["demo", "train", "predict", "bench", "gradcheck", "plot", "info"]
+PICTURES = ["activations", "graph", "jacobian", "soft", "loss", "bench"]
 
 
 def last_json(text):

@@ -166,8 +166,10 @@ class LinearizedOf final : public LinearizedObject {
 
 template <class T>
 struct JetsOf final : JetsObject {
-  KeptJets<T> kept;
-  Shape u, u_x, u_xx;
+  JetsRequest<T> request;
+  Numbers<T> x;  // a copy
+  Index n;
+  Shape u, u_x, u_xx;  // u_xx empty for order 1
 };
 
 }  // namespace
@@ -196,7 +198,7 @@ py::tuple NetworkOf<T>::jets(const py::object& x_, Index order, const py::object
   const auto xc = contiguous<T>(x.array);
   const Index D = program().input_width(), K = program().output_width();
   auto jets = std::make_unique<JetsOf<T>>();
-  KeptJets<T>& kept = jets->kept;
+  JetsRequest<T>& kept = jets->request;
   kept.tangents = D;
   if (!directions.is_none()) {
     const Argument d = argument(who, "directions", directions);
@@ -213,6 +215,7 @@ py::tuple NetworkOf<T>::jets(const py::object& x_, Index order, const py::object
   kept.square = order == 2 && kept.units;
   if (order == 2) kept.pairs = kept.square ? upper_pairs(D) : diagonal_pairs(kept.tangents);
   kept.seconds = static_cast<Index>(kept.pairs.size());
+  kept.flat = program().flat_values();
   jets->u = with_last(shape_of(x.array), K);
   jets->u_x = with_last_two(shape_of(x.array), K, kept.tangents);
   if (order == 2) jets->u_xx = jets->u_x;
@@ -221,10 +224,13 @@ py::tuple NetworkOf<T>::jets(const py::object& x_, Index order, const py::object
   const py::object u_xx = order == 2 ? py::object(new_array<T>(jets->u_xx)) : py::none();
   T* const second = order == 2 ? writable<T>(py::reinterpret_borrow<py::array>(u_xx)) : nullptr;
   T *const first = writable<T>(u_x), *const value = writable<T>(u);
-  const Index n = rows_before_last(jets->u);
+  const Index n = jets->n = rows_before_last(jets->u);
+  auto copy = new_array<T>({n, D});
+  std::copy_n(xc.data, n * D, writable<T>(copy));
+  jets->x = contiguous<T>(copy);
   const Use use(usages_, false, who);
   compute(static_cast<double>(1 + kept.tangents + kept.seconds) * multiply_adds(n),
-          [&] { network_.keep_jets(xc.data, n, kept, value, first, second); });
+          [&] { network_.jets(xc.data, n, kept, value, first, second); });
   return py::make_tuple(std::unique_ptr<JetsObject>(std::move(jets)), u, u_x, u_xx);
 }
 
@@ -254,8 +260,9 @@ void NetworkOf<T>::pull_jets(const JetsObject& jets_, const py::object& du, cons
   const auto d = read("du", du, jets.u), d_x = read("du_x", du_x, jets.u_x);
   const auto d_xx = read("du_xx", du_xx, jets.u_xx);
   const Use use(usages_, true, who);
-  compute(3 * static_cast<double>(1 + jets.kept.tangents + jets.kept.seconds) * multiply_adds(jets.kept.n),
-          [&] { network_.pull_jets(jets.kept, d.data, d_x.data, d_xx.data, gradients_); });
+  const JetsRequest<T>& asked = jets.request;
+  compute(3 * static_cast<double>(1 + asked.tangents + asked.seconds) * multiply_adds(jets.n),
+          [&] { network_.pull_jets(jets.x.data, jets.n, asked, d.data, d_x.data, d_xx.data, gradients_); });
 }
 
 void bind_derivatives(py::module_& m) {

@@ -42,109 +42,105 @@ void squares_to_sheets(const T* from, const std::vector<Pair>& pairs, Index coun
 }
 
 template <class T>
-Tiling tiling_of_jets(const Program& program, const KeptJets<T>& kept) {
-  return tiling_in_rows<T>(program, kept.n, 4 + 2 * (1 + kept.tangents + kept.seconds),
-                           1 + kept.tangents + kept.seconds);
+Tiling tiling_of_jets(const Program& program, Index n, const JetsRequest<T>& request) {
+  const Index sheets = 1 + request.tangents + request.seconds;
+  return tiling_in_rows<T>(program, n, 3 + 2 * sheets, sheets);  // and three slopes
 }
 
 }  // namespace
 
-// u (n, K), u_x (n, K, tangents), u_xx (n, K, seconds)
+// The sheets of some rows, in the worker's buffers.
 template <class T>
-void Network<T>::keep_jets(const T* x, Index n, KeptJets<T>& kept, T* u, T* u_x, T* u_xx) const {
-  kept.n = n;
-  kept.flat = program_.flat_values();
-  const Index m = kept.tangents, seconds = kept.seconds, rows = std::max<Index>(n, 1);
-  for (ValueBuffers<T>* buffers : {&kept.v, &kept.f1, &kept.f2}) buffers->reserve(rows, program_.widths);
-  kept.t.reserve(rows * m, program_.widths);
-  kept.dd.reserve(rows * seconds, program_.widths);
-  const Index D = program_.input_width(), K = program_.output_width();
+typename Network<T>::JetsOfTile Network<T>::jets_of_tile(const T* x, const JetsRequest<T>& request, Rows rows,
+                                                         Index most, Worker<T>& worker) const {
+  for (ValueBuffers<T>& slopes : worker.slopes) slopes.reserve(most, program_.widths);
+  worker.tangents.reserve(request.tangents * most, program_.widths);
+  worker.seconds.reserve(request.seconds * most, program_.widths);
+  const Index D = program_.input_width();
+  const Values<T> v = worker.values_with(x + rows.first * D, 0, nullptr, rows.first);
+  const Slopes<T> f = {worker.slopes[0].starts().data(), worker.slopes[1].starts().data(),
+                       worker.slopes[2].starts().data()};
+  const Jets<T> jets = {v.data, worker.tangents.starts().data(), worker.seconds.starts().data()};
+  passes().forward(parameters_, v, rows, program_.operations.size());
+  const Tangents<T> pass = tangents(worker, rows.count);
+  pass.slopes(1, v.data, f.f1, program_.operations.size());
+  pass.push_seed(request.directions().seed, 0, v.data, f.f1, jets.t, request.tangents);
+  if (request.seconds != 0) {
+    pass.slopes(2, v.data, f.f2, program_.operations.size());
+    pass.push_second(jets, f, request.directions());
+  }
+  return {pass, jets, f};
+}
+
+// u (n, K), u_x (n, K, tangents), and u_xx (n, K, seconds) or, squares, (n, K, tangents, tangents).
+template <class T>
+void Network<T>::jets(const T* x, Index n, const JetsRequest<T>& request, T* u, T* u_x, T* u_xx) const {
+  const Index m = request.tangents, seconds = request.seconds, K = program_.output_width();
   const std::size_t last = at(program_.output());
-  std::copy_n(x, n * D, kept.v[0]);
-  const Tiling tiling = tiling_of_jets(program_, kept);
-  const Index per_chunk = ceil_div(tiling.chunk, tiling.tile);  // tiles end where chunks do
-  const int crew = crew_for(tiling.chunks() * per_chunk, (1 + m + seconds) * n);
-  Lease workspace(idle_, crew, 0, program_, {false, false});
-  parallel_for(tiling.chunks() * per_chunk, crew, [&](Index i, int number) {
-    const Index begin = i / per_chunk * tiling.chunk, first = begin + i % per_chunk * tiling.tile;
-    const Index end = std::min(n, begin + tiling.chunk);
-    if (first >= end) return;
-    const Rows part = tiling.rows(first, end);
-    const auto v = sheets_of_rows(kept.v, program_, first, 1),
-               f1 = sheets_of_rows(kept.f1, program_, first, 1);
-    const auto f2 = sheets_of_rows(kept.f2, program_, first, 1),
-               t = sheets_of_rows(kept.t, program_, first, m);
-    const auto dd = sheets_of_rows(kept.dd, program_, first, seconds);
-    passes().forward(parameters_, {v.data(), first}, part, program_.operations.size());
-    const Tangents<T> pass = tangents(workspace[number], part.count);
-    pass.slopes(1, v.data(), f1.data(), program_.operations.size());
-    pass.push_seed(kept.directions().seed, 0, v.data(), f1.data(), t.data(), m);
-    std::copy_n(v[last], part.count * K, u + first * K);
-    sheets_to_columns(t[last], m, part.count, K, u_x + first * K * m);
+  const Index most = tiling_of_jets(program_, n, request).tile;
+  const Tiling tiling = {n, most, std::max<Index>(n, 1), 0};
+  const int crew = crew_for(tiling.tiles(), (1 + m + seconds) * n);
+  const Lease workspace(idle_, crew, most, program_, {true, false});
+  parallel_for(tiling.tiles(), crew, [&](Index i, int number) {
+    const Rows rows = tiling.rows_of_tile(i);
+    const Index first = rows.first, count = rows.count;
+    const JetsOfTile tile = jets_of_tile(x, request, rows, most, workspace[number]);
+    std::copy_n(tile.jets.v[last], count * K, u + first * K);
+    sheets_to_columns(tile.jets.t[last], m, count, K, u_x + first * K * m);
     if (seconds == 0) return;
-    const Index size = kept.square ? m * m : seconds;
+    const Index size = request.square ? m * m : seconds;
     T* const to = u_xx + first * K * size;
-    if (kept.flat[last]) return std::fill_n(to, part.count * K * size, T(0)), void();
-    pass.slopes(2, v.data(), f2.data(), program_.operations.size());
-    pass.push_second({v.data(), t.data(), dd.data()}, {f1.data(), f2.data(), nullptr}, kept.directions());
-    if (kept.square) {
-      sheets_to_squares(dd[last], kept.pairs, part.count, K, m, to);
+    if (request.flat[last]) {
+      std::fill_n(to, count * K * size, T(0));
+    } else if (request.square) {
+      sheets_to_squares(tile.jets.dd[last], request.pairs, count, K, m, to);
     } else {
-      sheets_to_columns(dd[last], seconds, part.count, K, to);
+      sheets_to_columns(tile.jets.dd[last], seconds, count, K, to);
     }
   });
 }
 
-// Adds to `gradients` those of sum(du u) + sum(du_x u_x) + sum(du_xx u_xx), each of which may be null.
+// Adds to `gradients` those of sum(du u) + sum(du_x u_x) + sum(du_xx u_xx), each of which may be null. The
+// sheets are made again, tile by tile: kept from the pass forward they went to memory and came back, which
+// took 1.6 times as long (2-20x8-1, 1024 rows).
 template <class T>
-void Network<T>::pull_jets(const KeptJets<T>& kept, const T* du, const T* du_x, const T* du_xx,
-                           const Arrays<T>& gradients) const {
-  if (kept.n == 0) return;
-  const Index m = kept.tangents, seconds = kept.seconds, K = program_.output_width();
+void Network<T>::pull_jets(const T* x, Index n, const JetsRequest<T>& request, const T* du, const T* du_x,
+                           const T* du_xx, const Arrays<T>& gradients) const {
+  if (n == 0) return;
+  const Index m = request.tangents, seconds = request.seconds, K = program_.output_width();
   const std::size_t last = at(program_.output());
-  const Tiling tiling = tiling_of_jets(program_, kept);
-  const int crew = crew_for(tiling.chunks(), 2 * (1 + m + seconds) * kept.n);
-  Lease workspace(idle_, crew, tiling.tile, program_, {false, true});
+  const Tiling tiling = tiling_of_jets(program_, n, request);
+  const int crew = crew_for(tiling.chunks(), 3 * (1 + m + seconds) * n);
+  Lease workspace(idle_, crew, tiling.tile, program_, {true, true});
   const auto tile = [&](Worker<T>& worker, const Arrays<T>& target, Rows rows) {
+    const JetsOfTile forward = jets_of_tile(x, request, rows, tiling.tile, worker);
+    worker.cotangents[0].reserve(m * tiling.tile, program_.widths);
+    worker.cotangents[1].reserve(seconds * tiling.tile, program_.widths);
+    const Jets<T> g = {worker.gradients.starts().data(), worker.cotangents[0].starts().data(),
+                       worker.cotangents[1].starts().data()};
+    forward.pass.slopes(seconds == 0 ? 2 : 3, forward.jets.v, seconds == 0 ? forward.f.f2 : forward.f.f3,
+                        program_.operations.size());
     const Index first = rows.first, count = rows.count;
-    worker.tangents.reserve(m * tiling.tile, program_.widths);
-    worker.seconds.reserve(seconds * tiling.tile, program_.widths);
-    for (int i = 1; i < 3; ++i) worker.slopes[at(i)].reserve(tiling.tile, program_.widths);
-    const auto v = sheets_of_rows(kept.v, program_, first, 1),
-               f1 = sheets_of_rows(kept.f1, program_, first, 1);
-    const auto kept_f2 = sheets_of_rows(kept.f2, program_, first, 1);
-    const auto t = sheets_of_rows(kept.t, program_, first, m);
-    const auto dd = sheets_of_rows(kept.dd, program_, first, seconds);
-    const Jets<T> g = {worker.gradients.starts().data(), worker.tangents.starts().data(),
-                       worker.seconds.starts().data()};
-    T* const* const f2 = seconds == 0 ? worker.slopes[1].starts().data() : kept_f2.data();
-    const Slopes<T> f = {f1.data(), f2, worker.slopes[2].starts().data()};
-    const Tangents<T> pass = tangents(worker, count);
-    if (seconds == 0) pass.slopes(2, v.data(), f2, program_.operations.size());
-    if (seconds != 0) pass.slopes(3, v.data(), f.f3, program_.operations.size());
     const auto from = [&](const T* d, Index size) { return d == nullptr ? d : d + first * K * size; };
     columns_to_sheets(from(du, 1), 1, count, K, g.v[last]);
     columns_to_sheets(from(du_x, m), m, count, K, g.t[last]);
-    if (kept.square && du_xx != nullptr) {
-      squares_to_sheets(from(du_xx, m * m), kept.pairs, count, K, m, g.dd[last]);
+    if (request.square && du_xx != nullptr) {
+      squares_to_sheets(from(du_xx, m * m), request.pairs, count, K, m, g.dd[last]);
     } else {
       columns_to_sheets(from(du_xx, seconds), seconds, count, K, g.dd[last]);
     }
-    pass.pull_jets({v.data(), t.data(), dd.data()}, f, kept.directions(), g, target, worker.begun.data());
+    forward.pass.pull_jets(forward.jets, forward.f, request.directions(), g, target, worker.begun.data());
   };
   sum_over_tiles(tiling, gradients, false, workspace, crew, tile);
 }
 
-template void sheets_to_columns(const float*, Index, Index, Index, float*);
-template void sheets_to_columns(const double*, Index, Index, Index, double*);
-template void sheets_to_squares(const float*, const std::vector<Pair>&, Index, Index, Index, float*);
-template void sheets_to_squares(const double*, const std::vector<Pair>&, Index, Index, Index, double*);
-template void Network<float>::keep_jets(const float*, Index, KeptJets<float>&, float*, float*, float*) const;
-template void Network<double>::keep_jets(const double*, Index, KeptJets<double>&, double*, double*,
-                                         double*) const;
-template void Network<float>::pull_jets(const KeptJets<float>&, const float*, const float*, const float*,
-                                        const Arrays<float>&) const;
-template void Network<double>::pull_jets(const KeptJets<double>&, const double*, const double*, const double*,
-                                         const Arrays<double>&) const;
+#define MLPKERN_JETS(T)                                                                                     \
+  template void sheets_to_columns(const T*, Index, Index, Index, T*);                                       \
+  template void sheets_to_squares(const T*, const std::vector<Pair>&, Index, Index, Index, T*);             \
+  template void Network<T>::jets(const T*, Index, const JetsRequest<T>&, T*, T*, T*) const;                 \
+  template void Network<T>::pull_jets(const T*, Index, const JetsRequest<T>&, const T*, const T*, const T*, \
+                                      const Arrays<T>&) const;
+MLPKERN_JETS(float)
+MLPKERN_JETS(double)
 
 }  // namespace mlpkern

@@ -70,11 +70,11 @@ class Network {
   enum class Second { square, diagonal, trace };
   void second_derivatives(const T* x, Index n, Second what, T* second) const;
 
-  // u (n, K) with its derivatives u_x (n, K, tangents) and u_xx (n, K, seconds), as `kept` asks for them, and
-  // back; jets.cpp.
-  void keep_jets(const T* x, Index n, KeptJets<T>& kept, T* u, T* u_x, T* u_xx) const;
-  void pull_jets(const KeptJets<T>& kept, const T* du, const T* du_x, const T* du_xx,
-                 const Arrays<T>& gradients) const;
+  // u (n, K) with its derivatives u_x and u_xx by the input, and from a cost's gradients by them to those by
+  // the parameters, which are added up; jets.cpp.
+  void jets(const T* x, Index n, const JetsRequest<T>& request, T* u, T* u_x, T* u_xx) const;
+  void pull_jets(const T* x, Index n, const JetsRequest<T>& request, const T* du, const T* du_x,
+                 const T* du_xx, const Arrays<T>& gradients) const;
 
   // The Hessian of the cost by the parameters times `direction`, into `product`; gauss_newton: of its part
   // J' H J, J the Jacobian of the output, H the Hessian of the cost by the output.
@@ -133,6 +133,13 @@ class Network {
   template <class Use>
   void at_tiles(const T* x, Index n, Index together, Index sheets, const Use& use) const;
   Tangents<T> tangents(Worker<T>& worker, Index count) const;
+  struct JetsOfTile {
+    Tangents<T> pass;
+    Jets<T> jets;
+    Slopes<T> f;
+  };
+  JetsOfTile jets_of_tile(const T* x, const JetsRequest<T>& request, Rows rows, Index most,
+                          Worker<T>& worker) const;
   double squared_norm(T* const* v, T* const* g, Index row, std::size_t operations) const;
 
   // How many operations stand before the cost: all, or all but the last where the loss has a form made for

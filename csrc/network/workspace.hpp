@@ -61,6 +61,7 @@ struct Worker {
   // a row's widest value.
   std::array<ValueBuffers<T>, 3> slopes;
   ValueBuffers<T> tangents, seconds;
+  std::array<ValueBuffers<T>, 2> cotangents;
   AlignedBuffer<T> temp;
   std::vector<T*> pointers;  // the values' places, where some are the caller's arrays
 

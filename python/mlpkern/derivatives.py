@@ -205,6 +205,8 @@ class Derivatives:
     ) -> None:
         """Adds the gradient of a cost of u, u_x and u_xx by the parameters to ``net.gradients``.
 
+        The pass forward is made again on the way: call it before the parameters change.
+
         Parameters
         ----------
         du, du_x, du_xx : arrays of the shapes of u, u_x and u_xx, optional
@@ -215,7 +217,7 @@ class Derivatives:
         TypeError
             If the network has an activation that works row by row.
         RuntimeError
-            If the parameters have moved since, or another thread's call is using the network.
+            If the parameters have moved to another place since, or another thread's call is using the network.
         """
         if not self._compiled.fits(self._net):
             raise RuntimeError(

@@ -453,6 +453,15 @@ void run_rows(const Kernels<T>& kernels, Report& report) {
     report.line<T>("add_column_sums").add(sums.all());
     kernels.add(special.data(), sum.data(), rows * cols);
     report.line<T>("add").add(sum.all());
+    Output<T> product(rows * cols), products(uniform<T>(rows * cols, 16, 1.0)), outer(rows * cols);
+    kernels.multiply(special.data(), m.data(), product.data(), rows * cols);
+    kernels.multiply_add(special.data(), m.data(), products.data(), rows * cols);
+    for (const bool accumulate : {false, true}) {
+      kernels.outer_product(m.data(), rows, special.data(), cols, outer.data(), accumulate);
+      report.line<T>("outer_product").add(outer.all());
+    }
+    report.line<T>("multiply").add(product.all());
+    report.line<T>("multiply_add").add(products.all());
     for (const double beta : {1.0, 0.3, 40.0}) {
       Output<T> everyday(rows), any(rows);
       kernels.logsumexp(rows_with_specials<T>(rows, cols, 15).data(), everyday.data(), rows, cols, beta);
