@@ -68,6 +68,9 @@ class NetworkObject {
                          const py::object& du_xx) = 0;
 };
 
+// Says that a vector for jvp (forward) must have the shape of x, one for vjp that of y.
+[[noreturn]] void fail_shape(Who who, bool forward, const Shape& got, const Shape& asked);
+
 // Raises unless the array is of T: the network is.
 template <class T>
 void check_network_dtype(Who who, const Argument& a);

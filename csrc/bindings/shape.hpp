@@ -73,4 +73,11 @@ inline Shape with_last(Shape shape, py::ssize_t last) {
   return shape;
 }
 
+// (…, D) with (a, b) in the place of D.
+inline Shape with_last_two(const Shape& shape, py::ssize_t a, py::ssize_t b) {
+  Shape result = with_last(shape, a);
+  result.push_back(b);
+  return result;
+}
+
 }  // namespace mlpkern::bindings

@@ -58,12 +58,12 @@ def jacobian(f: Map, x: ArrayLike) -> Array:
 
 
 def jvp(f: Map, x: ArrayLike, v: ArrayLike) -> tuple[Array, Array]:
-    """``(y, J v)``: the output, and the Jacobian times tangents v of the shape of x."""
+    """``(y, J v)``: the output of f, and the Jacobian times tangents v of the shape of x."""
     return _network("jvp", f, x).jacobian_product(x, v, True)
 
 
 def vjp(f: Map, x: ArrayLike, g: ArrayLike) -> tuple[Array, Array]:
-    """``(y, g J)``: the output, and cotangents g of the shape of y times the Jacobian."""
+    """``(y, g J)``: the output of f at x, and cotangents g of y's shape times the Jacobian."""
     return _network("vjp", f, x).jacobian_product(x, g, False)
 
 
@@ -79,14 +79,17 @@ def per_sample_gradients(net: Map, loss: Loss, x: ArrayLike, y: ArrayLike) -> Ar
     """The gradient of each sample's own cost by the parameters, shape (n, P).
 
     Row i belongs to ``loss.per_sample(net(x), y)[i]``, whatever the reduction: the gradient of the
-    batch is their mean or their sum.
+    batch is their mean or their sum. Arguments as in :func:`mlpkern.train_step`.
     """
     check_objective("per_sample_gradients", net, loss)
     return net._core_for(x).core.sample_gradients(loss._core, x, y, False)
 
 
 def per_sample_gradient_norms(net: Map, loss: Loss, x: ArrayLike, y: ArrayLike) -> Array:
-    """The Euclidean norms of :func:`per_sample_gradients`, shape (n,), without forming them."""
+    """The Euclidean norms of :func:`per_sample_gradients`, shape (n,), without forming them.
+
+    Arguments as in :func:`mlpkern.train_step`.
+    """
     check_objective("per_sample_gradient_norms", net, loss)
     return net._core_for(x).core.sample_gradients(loss._core, x, y, True)
 
@@ -102,6 +105,8 @@ def hvp(
     """The Hessian of a batch's cost by the parameters times v, both of shape (P,).
 
     Forward over backward (Pearlmutter, 1994): about the work of two and a half gradients.
+
+    Arguments as in :func:`mlpkern.train_step`; v, shape (P,), in the order of ``net.parameters``.
     """
     check_objective("hvp", net, loss)
     core = net._core_for(x).core
@@ -120,6 +125,8 @@ def ggnvp(
 
     J is the Jacobian of the network's output by the parameters, H the Hessian of the cost by that
     output. To have H by the logits, use a loss ``from_logits`` behind a network that ends in them.
+
+    Arguments as in :func:`mlpkern.train_step`; v, shape (P,), in the order of ``net.parameters``.
     """
     check_objective("ggnvp", net, loss)
     core = net._core_for(x).core
@@ -129,7 +136,10 @@ def ggnvp(
 def hessian(
     net: Map, loss: Loss, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
 ) -> Array:
-    """The Hessian of a batch's cost by the parameters, shape (P, P); P products, one a row."""
+    """The Hessian of a batch's cost by the parameters, shape (P, P); P products, one a row.
+
+    Arguments as in :func:`mlpkern.train_step`.
+    """
     check_objective("hessian", net, loss)
     units = np.eye(sum(f._size() for f in net._linears()), dtype=net.dtype or np.float32)
     result = np.empty_like(units)
@@ -217,7 +227,8 @@ class Derivatives:
         TypeError
             If the network has an activation that works row by row.
         RuntimeError
-            If the parameters have moved to another place since, or another thread's call is using the network.
+            If the parameters have moved to another place since, or another thread's call is using
+            the network.
         """
         if not self._compiled.fits(self._net):
             raise RuntimeError(
