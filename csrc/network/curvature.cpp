@@ -6,30 +6,54 @@
 
 namespace mlpkern {
 
+namespace {
+
+// Second derivatives that are computed together, from sheet `first` on.
+struct Group {
+  Index first, sheets;
+  std::vector<Pair> pairs;
+};
+std::vector<Group> groups_of(const std::vector<Pair>& pairs, Index sheets, Index together) {
+  std::vector<Group> groups;
+  for (Index first = 0; first < sheets; first += together) {
+    groups.push_back({first, std::min(together, sheets - first), {}});
+  }
+  for (const Pair& p : pairs) groups[at(p.q / together)].pairs.push_back({p.i, p.j, p.q % together});
+  return groups;
+}
+
+}  // namespace
+
 template <class T>
 void Network<T>::second_derivatives(const T* x, Index n, Second what, T* second) const {
+  constexpr Index kTogether = 64;
   const Index m = program_.input_width(), K = program_.output_width(), last = program_.output();
   const bool square = what == Second::square;
   const std::vector<Pair> pairs =
       square ? upper_pairs(m) : (what == Second::diagonal ? diagonal_pairs(m) : trace_pairs(m));
   const Index sheets = what == Second::trace ? 1 : static_cast<Index>(pairs.size());
-  const Index size = square ? m * m : sheets;
+  const Index size = square ? m * m : sheets, together = std::min(std::max<Index>(sheets, 1), kTogether);
   const std::vector<char> flat = program_.flat_values();
-  if (flat[at(last)]) return std::fill_n(second, n * K * size, T(0)), void();
-  const Directions<T> along = {nullptr, m, sheets, pairs, flat};
-  at_tiles(x, n, m + sheets, m + sheets, [&](const AtTile& tile) {
+  if (flat[at(last)] || m == 0) return std::fill_n(second, n * K * size, T(0)), void();
+  const std::vector<Group> groups = groups_of(pairs, sheets, together);
+  at_tiles(x, n, m + together, m + sheets, [&](const AtTile& tile) {
     Worker<T>& worker = tile.worker;
     worker.slopes[1].reserve(tile.count, program_.widths);
-    worker.seconds.reserve(sheets * tile.count, program_.widths);
-    T* const* t = worker.tangents.starts().data();
-    T* const* dd = worker.seconds.starts().data();
+    worker.seconds.reserve(together * tile.count, program_.widths);
+    const Jets<T> jets = {tile.v, worker.tangents.starts().data(), worker.seconds.starts().data()};
     const Slopes<T> f = {tile.f1, worker.slopes[1].starts().data(), nullptr};
     tile.tangents.slopes(2, tile.v, f.f2, program_.operations.size());
-    tile.tangents.push_seed(nullptr, 0, tile.v, tile.f1, t, m);
-    tile.tangents.push_second({tile.v, t, dd}, f, along);
+    tile.tangents.push_seed(nullptr, 0, tile.v, tile.f1, jets.t, m);
     T* const to = second + tile.first * K * size;
-    if (square) return sheets_to_squares(dd[at(last)], pairs, tile.count, K, m, to);
-    sheets_to_columns(dd[at(last)], sheets, tile.count, K, to);
+    for (const Group& group : groups) {
+      poll();
+      tile.tangents.push_second(jets, f, {nullptr, m, group.sheets, group.pairs, flat});
+      if (square) {
+        sheets_to_squares(jets.dd[at(last)], group.pairs, tile.count, K, m, to);
+      } else {
+        sheets_to_columns(jets.dd[at(last)], group.sheets, tile.count, K, to + group.first, size);
+      }
+    }
   });
 }
 

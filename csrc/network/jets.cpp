@@ -9,9 +9,9 @@
 namespace mlpkern {
 
 template <class T>
-void sheets_to_columns(const T* from, Index m, Index count, Index K, T* to) {
+void sheets_to_columns(const T* from, Index m, Index count, Index K, T* to, Index stride) {
   for (Index r = 0; r < count; ++r) {
-    active_kernels<T>().transpose({from + r * K, m, K, count * K, 1}, to + r * K * m, m);
+    active_kernels<T>().transpose({from + r * K, m, K, count * K, 1}, to + r * K * stride, stride);
   }
 }
 template <class T>
@@ -86,7 +86,7 @@ void Network<T>::jets(const T* x, Index n, const JetsRequest<T>& request, T* u, 
     const Index first = rows.first, count = rows.count;
     const JetsOfTile tile = jets_of_tile(x, request, rows, most, workspace[number]);
     std::copy_n(tile.jets.v[last], count * K, u + first * K);
-    sheets_to_columns(tile.jets.t[last], m, count, K, u_x + first * K * m);
+    sheets_to_columns(tile.jets.t[last], m, count, K, u_x + first * K * m, m);
     if (seconds == 0) return;
     const Index size = request.square ? m * m : seconds;
     T* const to = u_xx + first * K * size;
@@ -95,7 +95,7 @@ void Network<T>::jets(const T* x, Index n, const JetsRequest<T>& request, T* u, 
     } else if (request.square) {
       sheets_to_squares(tile.jets.dd[last], request.pairs, count, K, m, to);
     } else {
-      sheets_to_columns(tile.jets.dd[last], seconds, count, K, to);
+      sheets_to_columns(tile.jets.dd[last], seconds, count, K, to, seconds);
     }
   });
 }
@@ -135,7 +135,7 @@ void Network<T>::pull_jets(const T* x, Index n, const JetsRequest<T>& request, c
 }
 
 #define MLPKERN_JETS(T)                                                                                     \
-  template void sheets_to_columns(const T*, Index, Index, Index, T*);                                       \
+  template void sheets_to_columns(const T*, Index, Index, Index, T*, Index);                                \
   template void sheets_to_squares(const T*, const std::vector<Pair>&, Index, Index, Index, T*);             \
   template void Network<T>::jets(const T*, Index, const JetsRequest<T>&, T*, T*, T*) const;                 \
   template void Network<T>::pull_jets(const T*, Index, const JetsRequest<T>&, const T*, const T*, const T*, \

@@ -22,10 +22,10 @@ struct JetsRequest {
   Directions<T> directions() const { return {units ? nullptr : seed.data(), tangents, seconds, pairs, flat}; }
 };
 
-// Of `count` rows, the sheets (m, count, K) as columns (count, K, m); and the sheets of upper_pairs(D) as
-// symmetric matrices (count, K, D, D).
+// Of `count` rows, the sheets (m, count, K) as columns (count, K, m), m of each `stride`; and the sheets of
+// pairs at their places in symmetric matrices (count, K, D, D).
 template <class T>
-void sheets_to_columns(const T* from, Index m, Index count, Index K, T* to);
+void sheets_to_columns(const T* from, Index m, Index count, Index K, T* to, Index stride);
 template <class T>
 void sheets_to_squares(const T* from, const std::vector<Pair>& pairs, Index count, Index K, Index D, T* to);
 
