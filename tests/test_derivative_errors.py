@@ -208,6 +208,14 @@ def test_weights(name: str, weight: Array, kind: type[Exception], parts: Any) ->
 
 
 # --- derivatives and its way back ----------------------------------------------------------------
+@pytest.mark.parametrize("order", [True, 2.0, "2", None])
+def test_an_order_that_is_no_integer(order: Any) -> None:
+    refuse(
+        lambda net: mk.derivatives(net, x, order=order),
+        TypeError, f"derivatives: order must be an integer; got {type(order).__name__}",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("order", [0, 3, -1])
 def test_order(order: int) -> None:
     refuse(

@@ -338,3 +338,56 @@ def test_a_wrong_derivative_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(mk, "jacobian", wrong)
         with pytest.raises(AssertionError):
             check_all(net, x)
+
+
+# --- into arrays that there are -----------------------------------------------------------------
+OUT = {
+    "jacobian": (lambda net, x, y, out: mk.jacobian(net, x, out), (6, 2, 3)),
+    "parameter_jacobian": (lambda net, x, y, out: mk.parameter_jacobian(net, x, out), (6, 2, 26)),
+    "per_sample_gradients": (
+        lambda net, x, y, out: mk.per_sample_gradients(net, mk.SquaredError(), x, y, out),
+        (6, 26),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OUT)
+def test_out(name: str) -> None:
+    call, shape = OUT[name]
+    rng = np.random.default_rng(3)
+    net = mk.MLP([3, 4, 2], dtype=np.float64)
+    x, y = rng.normal(size=(6, 3)), rng.normal(size=(6, 2))
+    out = np.full(shape, np.nan)
+    assert call(net, x, y, out) is out
+    np.testing.assert_array_equal(out, call(net, x, y, None))
+
+
+@pytest.mark.parametrize("name", OUT)
+def test_an_out_that_does_not_fit(name: str) -> None:
+    call, shape = OUT[name]
+    net = mk.MLP([3, 4, 2], dtype=np.float64)
+    x, y = np.ones((6, 3)), np.ones((6, 2))
+    short = np.full((5, *shape[1:]), 7.0)
+    with pytest.raises(ValueError, match=f"{name}: out must"):
+        call(net, x, y, short)
+    assert (short == 7).all()
+    with pytest.raises(TypeError, match=f"{name}: out must"):
+        call(net, x, y, np.empty(shape, np.float32))
+    memory = np.ones(6 * 2 * 26 + 18)
+    over = memory[9 : 9 + short.size // 5 * 6].reshape(shape)
+    with pytest.raises(ValueError, match=f"{name}: out "):
+        call(net, memory[:18].reshape(6, 3), y, over)
+
+
+def test_a_map_without_parameters_in_another_byte_order() -> None:
+    x = np.linspace(-1, 1, 6).reshape(2, 3)
+    want = mk.jacobian(mk.Tanh(), x)
+    np.testing.assert_array_equal(mk.jacobian(mk.Tanh(), x.astype(">f8")), want)
+
+
+def test_the_hessian_without_parameters() -> None:
+    h = mk.hessian(mk.Tanh(), mk.SquaredError(), np.ones((2, 3)), np.ones((2, 3)))
+    assert h.shape == (0, 0)
+    assert h.dtype == np.float64
+    with pytest.raises((TypeError, ValueError), match=r"^hessian: "):
+        mk.hessian(mk.Tanh(), mk.SquaredError(), np.ones((2, 3)), "nonsense")

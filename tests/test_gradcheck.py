@@ -229,7 +229,7 @@ NET = mk.MLP(*SMALL)
             (NET, mk.SquaredError()),
             {"step": 0.0},
             ValueError,
-            "gradcheck: step must be finite and greater than 0; got 0.0",
+            "gradcheck: step must be finite and at least 1e-06; got 0.0",
         ),
         (
             (NET, mk.SquaredError()),

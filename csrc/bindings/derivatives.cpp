@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "bindings/networks.hpp"
+#include "network/pool.hpp"
 
 namespace mlpkern::bindings {
 
@@ -14,12 +15,14 @@ void fail_shape(Who who, bool forward, const Shape& got, const Shape& asked) {
 
 template <class T>
 template <class Work>
-py::array NetworkOf<T>::by_sample(Who who, const py::object& x_, Index rows, Index cols, double passes,
-                                  const Work& work) const {
+py::array NetworkOf<T>::by_sample(Who who, const py::object& x_, const py::object& out, Index rows,
+                                  Index cols, double passes, const Work& work) const {
   const Argument x = read_input(who, x_);
   const auto xc = contiguous<T>(x.array);
   const Shape shape = shape_of(x.array);
-  auto result = new_array<T>(with_last_two(shape, rows, cols));
+  const Shape all = with_last_two(shape, rows, cols);
+  if (!out.is_none()) check_apart_from_arrays(who, out, all);
+  auto result = output<T>(who, out, all, {&x});
   T* data = writable<T>(result);
   const Index n = rows_before_last(shape);
   const Use use(usages_, false, who);
@@ -28,16 +31,16 @@ py::array NetworkOf<T>::by_sample(Who who, const py::object& x_, Index rows, Ind
 }
 
 template <class T>
-py::array NetworkOf<T>::jacobian(const py::object& x) const {
+py::array NetworkOf<T>::jacobian(const py::object& x, const py::object& out) const {
   const Index D = program().input_width(), K = program().output_width();
-  return by_sample("jacobian", x, K, D, static_cast<double>(std::min(D, K) + 1),
+  return by_sample("jacobian", x, out, K, D, static_cast<double>(std::min(D, K) + 1),
                    [&](const T* data, Index n, T* J) { network_.jacobian(data, n, J); });
 }
 
 template <class T>
-py::array NetworkOf<T>::parameter_jacobian(const py::object& x) const {
+py::array NetworkOf<T>::parameter_jacobian(const py::object& x, const py::object& out) const {
   const Index K = program().output_width(), P = program().parameters();
-  return by_sample("parameter_jacobian", x, K, P, static_cast<double>(2 * K + 1),
+  return by_sample("parameter_jacobian", x, out, K, P, static_cast<double>(2 * K + 1),
                    [&](const T* data, Index n, T* J) { network_.parameter_jacobian(data, n, J); });
 }
 
@@ -64,11 +67,14 @@ py::tuple NetworkOf<T>::jacobian_product(const py::object& x_, const py::object&
 
 template <class T>
 py::array NetworkOf<T>::sample_gradients(const LossObject& loss, const py::object& x, const py::object& y,
-                                         bool norms) const {
+                                         bool norms, const py::object& out) const {
   const Who who = norms ? "per_sample_gradient_norms" : "per_sample_gradients";
   const Samples samples = read_samples(who, loss, x, y, py::none(), false);
   const Index n = samples.targets.n;
-  auto result = norms ? new_array<T>({n}) : new_array<T>({n, program().parameters()});
+  const Shape shape = norms ? Shape({n}) : Shape({n, program().parameters()});
+  if (!out.is_none()) check_apart_from_arrays(who, out, shape);
+  const Argument given = {"x", samples.x.array};
+  auto result = output<T>(who, out, shape, {&given});
   T* data = writable<T>(result);
   const Use use(usages_, false, who);
   compute(3 * multiply_adds(n), [&] {
@@ -98,7 +104,7 @@ py::array NetworkOf<T>::second_derivatives(const std::string& who, const py::obj
   return result;
 }
 
-// who: "hvp", "ggnvp", or "hessian", of which it gives a row. v and the result (P,).
+// who: "hvp" or "ggnvp". v and the result (P,).
 template <class T>
 py::array NetworkOf<T>::hessian_product(const std::string& who, const LossObject& loss, const py::object& x,
                                         const py::object& y, const py::object& v_,
@@ -123,16 +129,43 @@ py::array NetworkOf<T>::hessian_product(const std::string& who, const LossObject
   return product;
 }
 
+// (P, P), a product a row.
+template <class T>
+py::array NetworkOf<T>::hessian(const LossObject& loss, const py::object& x, const py::object& y,
+                                const py::object& weight) const {
+  const Who who = "hessian";
+  const Samples samples = read_samples(who, loss, x, y, weight);
+  const Index P = program().parameters(), n = samples.targets.n;
+  auto result = new_array<T>({P, P});
+  T* data = writable<T>(result);
+  const Use use(usages_, false, who);
+  compute(8 * static_cast<double>(P) * multiply_adds(n), [&] {
+    std::vector<T> unit(static_cast<std::size_t>(P));
+    InterruptTimer timer;
+    for (Index i = 0; i < P; ++i) {
+      unit[static_cast<std::size_t>(i)] = T(1);
+      network_.hessian_product(samples.x.data, samples.targets.targets(), n, loss.loss(),
+                               program().arrays_in(static_cast<const T*>(unit.data())), false,
+                               program().arrays_in(data + i * P));
+      unit[static_cast<std::size_t>(i)] = T(0);
+      timer.check();
+    }
+  });
+  return result;
+}
+
 #define MLPKERN_DERIVATIVES(T)                                                                               \
-  template py::array NetworkOf<T>::jacobian(const py::object&) const;                                        \
-  template py::array NetworkOf<T>::parameter_jacobian(const py::object&) const;                              \
+  template py::array NetworkOf<T>::jacobian(const py::object&, const py::object&) const;                     \
+  template py::array NetworkOf<T>::parameter_jacobian(const py::object&, const py::object&) const;           \
   template py::tuple NetworkOf<T>::jacobian_product(const py::object&, const py::object&, bool) const;       \
   template py::array NetworkOf<T>::sample_gradients(const LossObject&, const py::object&, const py::object&, \
-                                                    bool) const;                                             \
+                                                    bool, const py::object&) const;                          \
   template py::array NetworkOf<T>::second_derivatives(const std::string&, const py::object&) const;          \
   template py::array NetworkOf<T>::hessian_product(const std::string&, const LossObject&, const py::object&, \
                                                    const py::object&, const py::object&, const py::object&)  \
-      const;
+      const;                                                                                                 \
+  template py::array NetworkOf<T>::hessian(const LossObject&, const py::object&, const py::object&,          \
+                                           const py::object&) const;
 MLPKERN_DERIVATIVES(float)
 MLPKERN_DERIVATIVES(double)
 

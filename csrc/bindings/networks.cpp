@@ -231,12 +231,12 @@ void bind_networks(py::module_& m) {
            py::arg("sample_weight"))
       .def("value_and_gradient", &NetworkObject::value_and_gradient, py::arg("loss"), py::arg("x"),
            py::arg("y"), py::arg("sample_weight"))
-      .def("jacobian", &NetworkObject::jacobian, py::arg("x"))
-      .def("parameter_jacobian", &NetworkObject::parameter_jacobian, py::arg("x"))
+      .def("jacobian", &NetworkObject::jacobian, py::arg("x"), py::arg("out"))
+      .def("parameter_jacobian", &NetworkObject::parameter_jacobian, py::arg("x"), py::arg("out"))
       .def("jacobian_product", &NetworkObject::jacobian_product, py::arg("x"), py::arg("vector"),
            py::arg("forward"))
       .def("sample_gradients", &NetworkObject::sample_gradients, py::arg("loss"), py::arg("x"), py::arg("y"),
-           py::arg("norms"))
+           py::arg("norms"), py::arg("out"))
       .def("second_derivatives", &NetworkObject::second_derivatives, py::arg("who"), py::arg("x"))
       .def("linearize", &NetworkObject::linearize, py::arg("x"))
       .def("jets", &NetworkObject::jets, py::arg("x"), py::arg("order"), py::arg("directions"))
@@ -244,6 +244,8 @@ void bind_networks(py::module_& m) {
            py::arg("du_xx"))
       .def("hessian_product", &NetworkObject::hessian_product, py::arg("who"), py::arg("loss"), py::arg("x"),
            py::arg("y"), py::arg("v"), py::arg("sample_weight"))
+      .def("hessian", &NetworkObject::hessian, py::arg("loss"), py::arg("x"), py::arg("y"),
+           py::arg("sample_weight"))
       .def("step", &NetworkObject::step, py::arg("optimizer"))
       .def("train_step", &NetworkObject::train_step, py::arg("loss"), py::arg("optimizer"), py::arg("x"),
            py::arg("y"), py::arg("sample_weight"))

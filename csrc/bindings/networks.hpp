@@ -53,15 +53,17 @@ class NetworkObject {
                              const py::object& y, const py::object& weight, const py::object& order,
                              Index batch_size) = 0;
   // derivatives.cpp
-  virtual py::array jacobian(const py::object& x) const = 0;
-  virtual py::array parameter_jacobian(const py::object& x) const = 0;
+  virtual py::array jacobian(const py::object& x, const py::object& out) const = 0;
+  virtual py::array parameter_jacobian(const py::object& x, const py::object& out) const = 0;
   virtual py::tuple jacobian_product(const py::object& x, const py::object& vector, bool forward) const = 0;
   virtual py::array sample_gradients(const LossObject& loss, const py::object& x, const py::object& y,
-                                     bool norms) const = 0;
+                                     bool norms, const py::object& out) const = 0;
   virtual py::array second_derivatives(const std::string& who, const py::object& x) const = 0;
   virtual py::array hessian_product(const std::string& who, const LossObject& loss, const py::object& x,
                                     const py::object& y, const py::object& v,
                                     const py::object& weight) const = 0;
+  virtual py::array hessian(const LossObject& loss, const py::object& x, const py::object& y,
+                            const py::object& weight) const = 0;
   virtual py::tuple linearize(const py::object& x) const = 0;
   virtual py::tuple jets(const py::object& x, Index order, const py::object& directions) const = 0;
   virtual void pull_jets(const JetsObject& jets, const py::object& du, const py::object& du_x,
@@ -97,15 +99,17 @@ class NetworkOf final : public NetworkObject {
   double train_epoch(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,
                      const py::object& y, const py::object& weight, const py::object& order,
                      Index batch_size) override;
-  py::array jacobian(const py::object& x) const override;
-  py::array parameter_jacobian(const py::object& x) const override;
+  py::array jacobian(const py::object& x, const py::object& out) const override;
+  py::array parameter_jacobian(const py::object& x, const py::object& out) const override;
   py::tuple jacobian_product(const py::object& x, const py::object& vector, bool forward) const override;
-  py::array sample_gradients(const LossObject& loss, const py::object& x, const py::object& y,
-                             bool norms) const override;
+  py::array sample_gradients(const LossObject& loss, const py::object& x, const py::object& y, bool norms,
+                             const py::object& out) const override;
   py::array second_derivatives(const std::string& who, const py::object& x) const override;
   py::array hessian_product(const std::string& who, const LossObject& loss, const py::object& x,
                             const py::object& y, const py::object& v,
                             const py::object& weight) const override;
+  py::array hessian(const LossObject& loss, const py::object& x, const py::object& y,
+                    const py::object& weight) const override;
   py::tuple linearize(const py::object& x) const override;
   py::tuple jets(const py::object& x, Index order, const py::object& directions) const override;
   void pull_jets(const JetsObject& jets, const py::object& du, const py::object& du_x,
@@ -125,8 +129,8 @@ class NetworkOf final : public NetworkObject {
 
   // work(x, n, result) into a new array (…, rows, cols); of so many forward passes.
   template <class Work>
-  py::array by_sample(Who who, const py::object& x, Index rows, Index cols, double passes,
-                      const Work& work) const;
+  py::array by_sample(Who who, const py::object& x, const py::object& out, Index rows, Index cols,
+                      double passes, const Work& work) const;
   void check_apart_from_arrays(Who who, const py::object& out, const Shape& shape) const;
   Argument read_input(Who who, const py::object& value) const;
   // reduced: to a cost of the batch, which a mean over nothing has not.

@@ -27,7 +27,7 @@ def number(who: str, name: str, value: Any, least: float = -math.inf, open_: boo
     raise ValueError(f"{who}: {name} must be finite{rule}; got {result}")
 
 
-def integer(who: str, name: str, value: Any, least: int) -> int:
+def integer(who: str, name: str, value: Any, least: float = -math.inf) -> int:
     """An integer that is at least ``least``."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
         raise TypeError(f"{who}: {name} must be an integer; got {type(value).__name__}")

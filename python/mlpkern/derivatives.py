@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpkern import _core
+from mlpkern._arguments import integer
 from mlpkern.losses import Loss
 from mlpkern.maps import Map
 from mlpkern.training import check_objective
@@ -44,8 +44,8 @@ def _network(who: str, f: Any, x: ArrayLike) -> _core.Network:
     return f._core_for(x).core
 
 
-def jacobian(f: Map, x: ArrayLike) -> Array:
-    """The Jacobian dy/dx of every sample, shape (..., K, D).
+def jacobian(f: Map, x: ArrayLike, out: Array | None = None) -> Array:
+    """The Jacobian dy/dx of f at every sample x, shape (..., K, D), into `out` where that is given.
 
     Pushed forward from the inputs or pulled back from the outputs, whichever is cheaper.
 
@@ -54,7 +54,7 @@ def jacobian(f: Map, x: ArrayLike) -> Array:
     TypeError, ValueError
         If x has another dtype than the parameters, or another number of columns than D.
     """
-    return _network("jacobian", f, x).jacobian(x)
+    return _network("jacobian", f, x).jacobian(x, out)
 
 
 def jvp(f: Map, x: ArrayLike, v: ArrayLike) -> tuple[Array, Array]:
@@ -67,22 +67,24 @@ def vjp(f: Map, x: ArrayLike, g: ArrayLike) -> tuple[Array, Array]:
     return _network("vjp", f, x).jacobian_product(x, g, False)
 
 
-def parameter_jacobian(f: Map, x: ArrayLike) -> Array:
-    """The Jacobian of the output by the parameters, shape (..., K, P).
+def parameter_jacobian(f: Map, x: ArrayLike, out: Array | None = None) -> Array:
+    """The Jacobian of f's output at x by the parameters, shape (..., K, P), or into `out`.
 
     The P parameters in the order of ``f.parameters``: layer by layer, w row by row, then b.
     """
-    return _network("parameter_jacobian", f, x).parameter_jacobian(x)
+    return _network("parameter_jacobian", f, x).parameter_jacobian(x, out)
 
 
-def per_sample_gradients(net: Map, loss: Loss, x: ArrayLike, y: ArrayLike) -> Array:
-    """The gradient of each sample's own cost by the parameters, shape (n, P).
+def per_sample_gradients(
+    net: Map, loss: Loss, x: ArrayLike, y: ArrayLike, out: Array | None = None
+) -> Array:
+    """The gradient of each sample's own cost by the parameters, shape (n, P), or into `out`.
 
     Row i belongs to ``loss.per_sample(net(x), y)[i]``, whatever the reduction: the gradient of the
     batch is their mean or their sum. Arguments as in :func:`mlpkern.train_step`.
     """
     check_objective("per_sample_gradients", net, loss)
-    return net._core_for(x).core.sample_gradients(loss._core, x, y, False)
+    return net._core_for(x).core.sample_gradients(loss._core, x, y, False, out)
 
 
 def per_sample_gradient_norms(net: Map, loss: Loss, x: ArrayLike, y: ArrayLike) -> Array:
@@ -91,7 +93,7 @@ def per_sample_gradient_norms(net: Map, loss: Loss, x: ArrayLike, y: ArrayLike) 
     Arguments as in :func:`mlpkern.train_step`.
     """
     check_objective("per_sample_gradient_norms", net, loss)
-    return net._core_for(x).core.sample_gradients(loss._core, x, y, True)
+    return net._core_for(x).core.sample_gradients(loss._core, x, y, True, None)
 
 
 def hvp(
@@ -141,12 +143,7 @@ def hessian(
     Arguments as in :func:`mlpkern.train_step`.
     """
     check_objective("hessian", net, loss)
-    units = np.eye(sum(f._size() for f in net._linears()), dtype=net.dtype or np.float32)
-    result = np.empty_like(units)
-    core = net._core_for(x).core
-    for row, unit in zip(result, units, strict=True):
-        row[...] = core.hessian_product("hessian", loss._core, x, y, unit, sample_weight)
-    return result
+    return net._core_for(x).core.hessian(loss._core, x, y, sample_weight)
 
 
 def input_hessian(f: Map, x: ArrayLike) -> Array:
@@ -257,6 +254,6 @@ def derivatives(
     """
     if not isinstance(net, Map):
         raise TypeError(f"derivatives: net must be a map; got {type(net).__name__}")
-    if isinstance(order, bool) or order not in (1, 2):
+    if integer("derivatives", "order", order) not in (1, 2):
         raise ValueError(f"derivatives: order must be 1 or 2; got {order!r}")
     return Derivatives(net, x, int(order), directions)

@@ -27,6 +27,7 @@ __all__ = ["GradCheck", "GradCheckRow", "gradcheck"]
 
 EPS = float(np.finfo(np.float64).eps)
 STEP = EPS**0.2  # 7e-4: where h^4, the stencil's error, is EPS/h, the costs' rounding
+LEAST_STEP = 1e-6  # below, the rounding of the costs hides a wrong gradient
 # A gradient this much smaller than the network's largest is measured against that one.
 SMALL = 1e-3
 # A cost goes through many roundings, and the stencil weighs them with 3/2. Where it is the square
@@ -146,7 +147,7 @@ def gradcheck(
     """
     _check(net, loss, method)
     tolerance = number("gradcheck", "tolerance", tolerance, 0.0, open_=True)
-    chosen = number("gradcheck", "step", STEP if step is None else step, 0.0, open_=True)
+    chosen = number("gradcheck", "step", STEP if step is None else step, LEAST_STEP)
     entries = integer("gradcheck", "entries", entries, 1)
     twin = _in_float64(net)
     x, y = _widened(x), _widened(y)
@@ -159,7 +160,7 @@ def gradcheck(
         largest=_largest(gradient),
         outputs=_largest(twin.predict(x)),
     )
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(integer("gradcheck", "seed", seed, 0))
     rows, begin = [], 0
     for name, array in _arrays(twin):
         part = gradient[begin : begin + array.size].reshape(array.shape)

@@ -245,7 +245,7 @@ class Map:
 
     def _compile(self, inputs: int, like: np.dtype[Any]) -> Compiled:
         """The network for so many inputs, kept from call to call."""
-        dtype = "float64" if like == np.float64 else "float32"
+        dtype = "float64" if like.newbyteorder("=") == np.float64 else "float32"
         compiled = self._compiled.get((inputs, dtype))
         if compiled is None or not compiled.fits(self):
             builder = ProgramBuilder(inputs)

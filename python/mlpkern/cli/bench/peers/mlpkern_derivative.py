@@ -16,14 +16,17 @@ from . import SETTLED_LR, Prepared
 
 
 def derivative(data: Problem, net: Any, loss: Any) -> Prepared:
-    """The row's call, with the unit that its cost is also given in."""
+    """The row's call, into an array that there is, with the unit that its cost is also given in."""
     x, y = data.x, data.y
     make: dict[str, Callable[[], Prepared]] = {
-        "jacobian": lambda: Prepared(partial(mk.jacobian, net, x), _some),
+        "jacobian": lambda: Prepared(partial(mk.jacobian, net, x, mk.jacobian(net, x)), _some),
         "jvp": lambda: Prepared(partial(mk.jvp, net, x, data.v), _some_of_both),
         "vjp": lambda: Prepared(partial(mk.vjp, net, x, data.g), _some_of_both),
         "sample gradients": lambda: Prepared(
-            partial(mk.per_sample_gradients, net, loss, x, y), _some
+            partial(
+                mk.per_sample_gradients, net, loss, x, y, mk.per_sample_gradients(net, loss, x, y)
+            ),
+            _some,
         ),
         "hvp": lambda: Prepared(
             partial(mk.hvp, net, loss, x, y, data.v),
