@@ -318,3 +318,15 @@ def test_a_wrong_backward_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(mk, "derivatives", lambda *a, how=how: Wrong(how, *a))
         with pytest.raises(AssertionError):
             check_backward(net, x, None)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("order", [1, 2])
+def test_directions_without_inputs(order: int, bias: bool) -> None:
+    net = mk.Chain(mk.Linear(0, 3, bias, np.float64), mk.Tanh(), mk.Linear(3, 2, True, np.float64))
+    d = mk.derivatives(net, np.zeros((4, 0)), order, np.ones((5, 0)))
+    np.testing.assert_array_equal(d.u_x, np.zeros((4, 2, 5)))
+    d.backward(du_x=np.ones_like(d.u_x), du_xx=None if d.u_xx is None else np.ones_like(d.u_xx))
+    np.testing.assert_array_equal(net.gradients, 0)
+    if order == 2:
+        np.testing.assert_array_equal(d.u_xx, np.zeros((4, 2, 5)))

@@ -82,6 +82,7 @@ py::tuple NetworkOf<T>::jets(const py::object& x_, Index order, const py::object
     const auto dc = contiguous<T>(d.array);
     kept.units = false;
     kept.seed.assign(dc.data, dc.data + dc.size);
+    kept.seed.push_back(T(0));  // without inputs too its pointer must not be null, which means unit vectors
     kept.tangents = d.array.shape(0);
   }
   kept.square = order == 2 && kept.units;

@@ -212,7 +212,8 @@ class Derivatives:
     ) -> None:
         """Adds the gradient of a cost of u, u_x and u_xx by the parameters to ``net.gradients``.
 
-        The pass forward is made again on the way: call it before the parameters change.
+        The pass forward is made again on the way: call it before the parameters change. What it
+        has added when Ctrl-C ends it stays: set the gradients to zero then.
 
         Parameters
         ----------
