@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How derivatives go through a batch: tile by tile. For jacobians.cpp and curvature.cpp.
+// How derivatives go through a batch: tile by tile. For jacobians.cpp, curvature.cpp and jets.cpp.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +22,7 @@ template <class Use>
 void Network<T>::at_tiles(const T* x, Index n, Index together, Index sheets, const Use& use) const {
   const Index D = program_.input_width(), rows = rows_with_sheets<T>(program_, n, together);
   const Index tiles = n == 0 ? 0 : ceil_div(n, rows);
-  const int crew = static_cast<int>(std::clamp<Index>(tiles, 1, workers((1 + sheets) * n)));
+  const int crew = crew_for(tiles, (1 + sheets) * n);
   const Lease workspace(idle_, crew, rows, program_, {true, false});
   parallel_for(tiles, crew, [&](Index i, int number) {
     Worker<T>& worker = workspace[number];

@@ -4,11 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "dispatch/registry.hpp"
 #include "network/derivatives.hpp"
-#include "network/network.hpp"
-#include "network/pool.hpp"
-#include "network/scratch.hpp"
 
 namespace mlpkern {
 
@@ -116,13 +112,7 @@ namespace {
 
 template <class T>
 double dot(const T* x, const T* y, Index n) {
-  constexpr Index kLanes = 8;
-  double lane[kLanes] = {};
-  for (Index i = 0; i < n; ++i) lane[i % kLanes] += static_cast<double>(x[i]) * static_cast<double>(y[i]);
-  for (Index width = kLanes / 2; width > 0; width /= 2) {
-    for (Index j = 0; j < width; ++j) lane[j] += lane[j + width];
-  }
-  return lane[0];
+  return sum_in_lanes(n, [=](Index i) { return static_cast<double>(x[i]) * static_cast<double>(y[i]); });
 }
 
 }  // namespace

@@ -12,14 +12,11 @@ namespace mlpkern {
 template <class T>
 Linearized<T>::Linearized(const Program& program, const Arrays<T>& parameters, const T* x, Index n, T* y)
     : program_(program), n_(n), memory_(program.parameters()) {
-  T* next = memory_.data();
+  parameters_ = program_.arrays_in(memory_.data());
   for (std::size_t i = 0; i < program_.layers.size(); ++i) {
     const Layer& layer = program_.layers[i];
-    const Index weights = layer.inputs * layer.outputs;
-    std::copy_n(parameters[i].w, weights, next);
-    if (layer.bias) std::copy_n(parameters[i].b, layer.outputs, next + weights);
-    parameters_.push_back({next, layer.bias ? next + weights : nullptr});
-    next += layer.parameters();
+    std::copy_n(parameters[i].w, layer.inputs * layer.outputs, parameters_[i].w);
+    if (layer.bias) std::copy_n(parameters[i].b, layer.outputs, parameters_[i].b);
   }
   v_.reserve(std::max<Index>(n, 1), program_.widths);
   f1_.reserve(std::max<Index>(n, 1), program_.widths);

@@ -119,7 +119,6 @@ class Network {
                       int crew, const Tile& tile) const;
   void fold_chunks(Index chunks, const T* memory, const Arrays<T>& gradients, bool fresh, int crew) const;
   Index chunk_size() const { return rounded_up(program_.parameters(), kLanes<T>); }
-  void chunk_gradients(T* memory, Arrays<T>& arrays) const;
 
   // A tile of rows with their values, the slopes f1 of its activations, and room for sheets of tangents.
   struct AtTile {
@@ -174,7 +173,7 @@ void Network<T>::sum_over_tiles(const Tiling& tiling, const Arrays<T>& gradients
     Worker<T>& worker = workspace[number];
     const Index end = std::min(tiling.n, (chunk + 1) * tiling.chunk);
     std::fill(worker.begun.begin(), worker.begun.end(), chunks == 1 && !fresh);
-    if (chunks > 1) chunk_gradients(memory.data() + chunk * chunk_size(), worker.gradients_of_chunk);
+    if (chunks > 1) program_.arrays_in(memory.data() + chunk * chunk_size(), worker.gradients_of_chunk);
     const Arrays<T>& target = chunks > 1 ? worker.gradients_of_chunk : gradients;
     for (Index first = chunk * tiling.chunk; first < end; first += tiling.tile) {
       poll();

@@ -5,26 +5,6 @@
 
 namespace mlpkern {
 
-namespace {
-
-constexpr Index kLanes = 8;
-
-template <class Term>
-double sum_in_lanes(Index n, Term term) {
-  double lane[kLanes] = {};
-  Index i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (Index j = 0; j < kLanes; ++j) lane[j] += term(i + j);
-  }
-  for (Index j = 0; i + j < n; ++j) lane[j] += term(i + j);
-  for (Index width = kLanes / 2; width > 0; width /= 2) {
-    for (Index j = 0; j < width; ++j) lane[j] += lane[j + width];
-  }
-  return lane[0];
-}
-
-}  // namespace
-
 void sample_factors(Reduction reduction, const double* weight, Index n, double* factor) {
   const bool mean = reduction == Reduction::mean;
   if (weight == nullptr) {

@@ -35,6 +35,22 @@ constexpr Targets<T> targets_from(Targets<T> t, Index row, Index cols) {
 // factor[i] = dC/dC_i: 1/n or 1, times the weight over the weights' sum.
 void sample_factors(Reduction reduction, const double* weight, Index n, double* factor);
 
+// term(0) + term(1) + … in 8 virtual lanes and a fixed tree.
+template <class Term>
+double sum_in_lanes(Index n, Term term) {
+  constexpr Index lanes = 8;
+  double lane[lanes] = {};
+  Index i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    for (Index j = 0; j < lanes; ++j) lane[j] += term(i + j);
+  }
+  for (Index j = 0; i + j < n; ++j) lane[j] += term(i + j);
+  for (Index width = lanes / 2; width > 0; width /= 2) {
+    for (Index j = 0; j < width; ++j) lane[j] += lane[j + width];
+  }
+  return lane[0];
+}
+
 // C = sum_i factor[i] cost[i], a sample of factor 0 left out whatever its cost. Added up in 8 virtual lanes
 // and a fixed tree.
 double reduced_cost(const double* cost, const double* factor, Index n);

@@ -94,13 +94,17 @@ struct Program {
   }
   // The layers' arrays in a flat one, layer by layer, w row by row, then b.
   template <class T>
-  Arrays<T> arrays_in(T* flat) const {
-    Arrays<T> arrays;
+  void arrays_in(T* flat, Arrays<T>& arrays) const {
+    arrays.clear();
     for (const Layer& layer : layers) {
-      const Index weights = layer.inputs * layer.outputs;
-      arrays.push_back({flat, layer.bias ? flat + weights : nullptr});
+      arrays.push_back({flat, layer.bias ? flat + layer.inputs * layer.outputs : nullptr});
       flat += layer.parameters();
     }
+  }
+  template <class T>
+  Arrays<T> arrays_in(T* flat) const {
+    Arrays<T> arrays;
+    arrays_in(flat, arrays);
     return arrays;
   }
   double multiply_adds() const {  // of a forward pass, one row

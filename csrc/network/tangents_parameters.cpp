@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Derivatives along a direction of the parameters: of values, and of gradients. V, c: w and b's direction.
 //
-//   s = x w + b    rs = rx w + x V + c     rdx = rds w' + ds V',  rdw = rx' ds + x' rds,  rdb = the sum of
-//   rds a = f(s)       ra = f'(s) rs           rds = rda f'(s) + da f''(s) rs
+//   s = x w + b    rs = rx w + x V + c     rdx = rds w' + ds V',  rdw = rx' ds + x' rds,  rdb = sum of rds
+//   a = f(s)       ra = f'(s) rs           rds = rda f'(s) + da f''(s) rs
 #include <algorithm>
 
 #include "network/tangents.hpp"

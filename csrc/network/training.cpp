@@ -18,16 +18,6 @@ void Network<T>::clear(const Arrays<T>& gradients) const {
   }
 }
 
-// A chunk's gradients, from there on.
-template <class T>
-void Network<T>::chunk_gradients(T* memory, Arrays<T>& arrays) const {
-  arrays.clear();
-  for (const Layer& layer : program_.layers) {
-    arrays.push_back({memory, layer.bias ? memory + layer.inputs * layer.outputs : nullptr});
-    memory += layer.parameters();
-  }
-}
-
 // gradients = (0 or what they held) + chunk 0 + chunk 1 + …, block by block, each of which stays in L1 or L2.
 template <class T>
 void Network<T>::fold_chunks(Index chunks, const T* memory, const Arrays<T>& gradients, bool fresh,
