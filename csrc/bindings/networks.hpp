@@ -18,6 +18,9 @@ namespace mlpkern::bindings {
 using ArrayPair = std::pair<py::array, py::object>;
 using ArrayPairs = std::vector<ArrayPair>;
 
+// Within an epoch: the first row that is still to come, the costs so far, and the rows that they count.
+using EpochPosition = std::tuple<Index, double, Index>;
+
 // What a pass of derivatives keeps for the way back.
 struct JetsObject {
   virtual ~JetsObject() = default;
@@ -49,9 +52,10 @@ class NetworkObject {
   virtual void step(OptimizerObject& optimizer) = 0;
   virtual double train_step(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,
                             const py::object& y, const py::object& weight) = 0;
-  virtual double train_epoch(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,
-                             const py::object& y, const py::object& weight, const py::object& order,
-                             Index batch_size) = 0;
+  virtual py::tuple train_epoch(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,
+                                const py::object& y, const py::object& weight, const py::object& order,
+                                Index batch_size, const py::object& factors, EpochPosition position,
+                                Index steps, bool stop) = 0;
   // derivatives.cpp
   virtual py::array jacobian(const py::object& x, const py::object& out) const = 0;
   virtual py::array parameter_jacobian(const py::object& x, const py::object& out) const = 0;
@@ -96,9 +100,10 @@ class NetworkOf final : public NetworkObject {
   void step(OptimizerObject& optimizer) override;
   double train_step(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,
                     const py::object& y, const py::object& weight) override;
-  double train_epoch(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,
-                     const py::object& y, const py::object& weight, const py::object& order,
-                     Index batch_size) override;
+  py::tuple train_epoch(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,
+                        const py::object& y, const py::object& weight, const py::object& order,
+                        Index batch_size, const py::object& factors, EpochPosition position, Index steps,
+                        bool stop) override;
   py::array jacobian(const py::object& x, const py::object& out) const override;
   py::array parameter_jacobian(const py::object& x, const py::object& out) const override;
   py::tuple jacobian_product(const py::object& x, const py::object& vector, bool forward) const override;

@@ -26,8 +26,8 @@ class OptimizerObject {
   }
 
   template <class T>
-  void update() {
-    get<T>().update(static_cast<T*>(w_.mutable_data()), static_cast<const T*>(g_.data()), w_.size());
+  void update(double factor = 1) {
+    get<T>().update(static_cast<T*>(w_.mutable_data()), static_cast<const T*>(g_.data()), w_.size(), factor);
   }
   double multiply_adds() const {  // of an update, about
     return w_.itemsize() == 4 ? float_->multiply_adds(w_.size()) : double_->multiply_adds(w_.size());

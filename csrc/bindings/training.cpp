@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Networks: costs, gradients, steps and epochs.
 #include <algorithm>
+#include <cmath>
 
 #include "bindings/networks.hpp"
 #include "network/pool.hpp"
@@ -78,42 +79,57 @@ double NetworkOf<T>::train_step(const LossObject& loss, OptimizerObject& optimiz
   });
 }
 
-// Steps on batch_size samples at a time, in the given order or (None) as they come.
+// Steps on batch_size samples at a time, in the given order or (None) as they come: at most `steps` of them
+// (-1: to the end), from `position` on, which is what an earlier call on the epoch returned: the first row
+// that is still to come, the sum of the costs (for a mean, each times its rows) and the rows in it. With them
+// come the cost of the epoch so far, and whether all costs were finite: at one that is not, `stop` ends the
+// call before its step is taken.
+// factors: of the learning rate, one for each step of this call.
 template <class T>
-double NetworkOf<T>::train_epoch(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,
-                                 const py::object& y, const py::object& weight, const py::object& order_,
-                                 Index batch_size) {
+py::tuple NetworkOf<T>::train_epoch(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,
+                                    const py::object& y, const py::object& weight, const py::object& order_,
+                                    Index batch_size, const py::object& factors_, EpochPosition position,
+                                    Index steps, bool stop) {
   const Samples samples = read_samples("fit", loss, x, y, weight);
   const Index n = samples.targets.n;
   const auto order =
       order_.is_none() ? Numbers<std::int64_t>() : contiguous<std::int64_t>(order_.cast<py::array>());
+  const auto factors =
+      factors_.is_none() ? Numbers<double>() : contiguous<double>(factors_.cast<py::array>());
   const Use use(usages_, true, "fit");
   kept_shape_.clear();
   const bool mean = loss.loss().reduction == Reduction::mean;
-  const double work = 3 * multiply_adds(n) + static_cast<double>(n / batch_size) * optimizer.multiply_adds();
-  return compute(work, [&] {
-    double total = 0;
-    Index rows = 0;
+  auto [row, total, rows] = position;
+  const Index left = ceil_div(n - row, batch_size);
+  steps = steps < 0 ? left : std::min(steps, left);
+  const double work = 3 * multiply_adds(std::min(n - row, steps * batch_size)) +
+                      static_cast<double>(steps) * optimizer.multiply_adds();
+  bool finite = true;
+  double reduced = 0;
+  compute(work, [&] {
     InterruptTimer timer;
-    for (Index first = 0; first < n; first += batch_size) {
-      const Index count = std::min(batch_size, n - first);
-      if (weights_nothing(loss, samples.targets.weight.data, order.data, first, count)) continue;
+    for (Index step = 0; step < steps; ++step, row += batch_size) {
+      const Index count = std::min(batch_size, n - row);
+      if (weights_nothing(loss, samples.targets.weight.data, order.data, row, count)) continue;
       Batch<T> batch = {samples.x.data, samples.targets.targets(), count, nullptr};
       if (order.data != nullptr) {
-        batch.order = order.data + first;
+        batch.order = order.data + row;
       } else {
-        batch.x += first * program().input_width();
-        batch.targets = targets_from(batch.targets, first, program().output_width());
+        batch.x += row * program().input_width();
+        batch.targets = targets_from(batch.targets, row, program().output_width());
       }
       const double cost = network_.value_and_gradient(batch, loss.loss(), gradients_);
-      optimizer.template update<T>();
-      if (count == n) return cost;  // cost n / n may differ from cost in the last place
+      finite = finite && std::isfinite(cost);
+      if (stop && !finite) break;
+      optimizer.template update<T>(factors.data == nullptr ? 1.0 : factors.data[step]);
       rows += count;
-      total += mean ? cost * static_cast<double>(count) : cost;
+      // A single batch's cost is the epoch's: cost n / n may differ from it in the last place.
+      total += mean && count != n ? cost * static_cast<double>(count) : cost;
       timer.check();
     }
-    return mean && rows > 0 ? total / static_cast<double>(rows) : total;
+    reduced = mean && rows > 0 && batch_size < n ? total / static_cast<double>(rows) : total;
   });
+  return py::make_tuple(std::min(row, n), total, rows, reduced, finite);
 }
 
 template class NetworkOf<float>;

@@ -24,22 +24,25 @@ struct Optimizer {
     return (has_state ? 14.0 : 4.0) * static_cast<double>(n);
   }
 
-  // One step. Elementwise, so blocks may run anywhere: four a thread, to be shared out evenly, but neither so
-  // small that setting up Adam's bias corrections (0.1 µs) counts nor so large that the last one does.
-  void update(T* w, const T* g, Index n) {
+  // One step, with `factor` times the learning rate. Elementwise, so blocks may run anywhere: four a thread,
+  // to be shared out evenly, but neither so small that setting up Adam's bias corrections (0.1 µs) counts nor
+  // so large that the last one does.
+  void update(T* w, const T* g, Index n, double factor) {
     constexpr Index kLeast = 1 << 13, kMost = 1 << 15;
     const int workers = workers_for(multiply_adds(n));
     const Index block = workers == 1 ? std::max<Index>(n, 1) : std::clamp(n / (4 * workers), kLeast, kMost);
     const Uninterrupted whole_step;
     const auto& kernel = active_kernels<T>().optimizers[index];
     const std::int64_t next = step + 1;
+    std::array<double, kMaxParameters> now = parameters;
+    now[0] *= factor;  // lr stands first in every optimizer
     parallel_for(ceil_div(n, block), workers, [&](Index i, int) {
       const Index first = i * block;
       std::array<T*, kMaxStates> here = states;
       for (T*& state : here) {
         if (state != nullptr) state += first;
       }
-      kernel.update(w + first, g + first, here.data(), std::min(block, n - first), parameters.data(), next);
+      kernel.update(w + first, g + first, here.data(), std::min(block, n - first), now.data(), next);
     });
     step = next;
   }

@@ -165,4 +165,8 @@ class Network:
         sample_weight: ArrayLike | None,
         order: Array | None,
         batch_size: int,
-    ) -> float: ...
+        factors: Array | None,
+        position: tuple[int, float, int],
+        steps: int,
+        stop: bool,
+    ) -> tuple[int, float, int, float, bool]: ...

@@ -261,8 +261,18 @@ def fit(
         for _ in range(epochs):
             optimizer._check_place("fit")  # a callback may have made the network part of another
             order = generator.permutation(len(x)) if shuffle else None
-            cost = core.train_epoch(
-                loss._core, optimizer._core, x, y, sample_weight, order, batch_size
+            *_, cost, _ = core.train_epoch(
+                loss._core,
+                optimizer._core,
+                x,
+                y,
+                sample_weight,
+                order,
+                batch_size,
+                None,
+                (0, 0.0, 0),
+                -1,
+                False,
             )
             history["loss"].append(cost)
             if held_out is not None:
