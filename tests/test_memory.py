@@ -227,7 +227,10 @@ def visit_networks(memory: Memory, dtype: type) -> None:
 
 def visit_optimizers(memory: Memory, dtype: type) -> None:
     rng = np.random.default_rng(5)
-    options = {"SGD": {"momentum": 0.5}, "RMSprop": {"momentum": 0.5, "centered": True}}
+    options: dict[str, Any] = {
+        "SGD": {"momentum": 0.5, "clip_norm": 0.1, "clip_value": 0.1},
+        "RMSprop": {"momentum": 0.5, "centered": True},
+    }
     for name, cls in mk.OPTIMIZERS.items():
         for n in [*LENGTHS, 1030]:
             values, g = rng.normal(size=(2, n)).astype(dtype)
@@ -242,8 +245,13 @@ def visit_optimizers(memory: Memory, dtype: type) -> None:
                     opt.states = {key: memory.place(state) for key, state in opt.states.items()}
                     states = [opt.states.get(key) for key in _core.optimizer_states(name)]
                     opt._core = _core.Optimizer(
-                        name, opt._numbers(), net.parameters, net.gradients, states
+                        name,
+                        opt._segments(opt._values, []),
+                        net.parameters,
+                        net.gradients,
+                        states,
                     )
+                    opt._clip()
                 net.parameters[...], net.gradients[...] = values, g
                 opt.step()
                 opt.step()

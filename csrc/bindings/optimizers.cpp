@@ -21,10 +21,12 @@ void bind_optimizers(py::module_& m) {
       },
       py::arg("name"));
   py::class_<OptimizerObject>(m, "Optimizer")
-      .def(py::init<const std::string&, std::vector<double>, py::array, py::array,
+      .def(py::init<const std::string&, const std::vector<OptimizerObject::GroupTuple>&, py::array, py::array,
                     const std::vector<py::object>&>(),
-           py::arg("name"), py::arg("parameters"), py::arg("w"), py::arg("g"), py::arg("states"))
-      .def("set_parameters", &OptimizerObject::set_parameters, py::arg("parameters"))
+           py::arg("name"), py::arg("groups"), py::arg("w"), py::arg("g"), py::arg("states"))
+      .def("set_groups", &OptimizerObject::set_groups, py::arg("groups"))
+      .def("set_clipping", &OptimizerObject::set_clipping, py::arg("norm"), py::arg("value"))
+      .def_property_readonly("gradient_norm", &OptimizerObject::gradient_norm)
       .def_property("steps", &OptimizerObject::steps, &OptimizerObject::set_steps);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <tuple>
 
 #include "bindings/specs.hpp"
 #include "network/optimizer.hpp"
@@ -10,8 +11,20 @@
 namespace mlpkern::bindings {
 
 class OptimizerObject {
+  template <class F>
+  auto for_either(const F& f) {
+    return w_.itemsize() == 4 ? f(*float_) : f(*double_);
+  }
+  template <class F>
+  auto for_either(const F& f) const {
+    return w_.itemsize() == 4 ? f(*float_) : f(*double_);
+  }
+
  public:
-  OptimizerObject(const std::string& name, std::vector<double> parameters, py::array w, py::array g,
+  // (the first of them, how many, their hyperparameters)
+  using GroupTuple = std::tuple<Index, Index, std::vector<double>>;
+
+  OptimizerObject(const std::string& name, const std::vector<GroupTuple>& groups, py::array w, py::array g,
                   const std::vector<py::object>& states)
       : w_(std::move(w)), g_(std::move(g)) {
     const Index index = find_row(metadata().optimizers, metadata().optimizer_count, name, "optimizer");
@@ -19,30 +32,50 @@ class OptimizerObject {
       states_.push_back(state.is_none() ? py::array() : state.cast<py::array>());
     }
     if (w_.itemsize() == 4) {
-      float_ = make<float>(index, parameters);
+      float_ = make<float>(index);
     } else {
-      double_ = make<double>(index, parameters);
+      double_ = make<double>(index);
     }
+    set_groups(groups);
   }
 
   template <class T>
   void update(double factor = 1) {
-    get<T>().update(static_cast<T*>(w_.mutable_data()), static_cast<const T*>(g_.data()), w_.size(), factor);
+    get<T>().update(static_cast<T*>(w_.mutable_data()), static_cast<T*>(g_.mutable_data()), w_.size(),
+                    factor);
   }
   double multiply_adds() const {  // of an update, about
-    return w_.itemsize() == 4 ? float_->multiply_adds(w_.size()) : double_->multiply_adds(w_.size());
+    return for_either([&](const auto& optimizer) { return optimizer.multiply_adds(w_.size()); });
   }
 
-  void set_parameters(const std::vector<double>& parameters) {
-    (w_.itemsize() == 4 ? float_->parameters : double_->parameters) = fixed(parameters);
+  void set_groups(const std::vector<GroupTuple>& groups) {
+    for_either([&](auto& optimizer) {
+      optimizer.groups.clear();
+      for (const auto& [first, count, parameters] : groups) {
+        optimizer.groups.push_back({first, count, fixed(parameters)});
+      }
+    });
   }
-  std::int64_t steps() const { return w_.itemsize() == 4 ? float_->step : double_->step; }
-  void set_steps(std::int64_t steps) { (w_.itemsize() == 4 ? float_->step : double_->step) = steps; }
+  void set_clipping(double norm, double value) {
+    for_either([&](auto& optimizer) {
+      optimizer.clipping.norm = norm;
+      optimizer.clipping.value = value;
+    });
+  }
+  double gradient_norm() const {
+    return for_either([](const auto& optimizer) { return optimizer.clipping.found; });
+  }
+  std::int64_t steps() const {
+    return for_either([](const auto& optimizer) { return optimizer.step; });
+  }
+  void set_steps(std::int64_t steps) {
+    for_either([=](auto& optimizer) { optimizer.step = steps; });
+  }
 
  private:
   template <class T>
-  Optimizer<T> make(Index index, const std::vector<double>& parameters) {
-    Optimizer<T> optimizer{index, fixed(parameters), {}};
+  Optimizer<T> make(Index index) {
+    Optimizer<T> optimizer{index, {}, {}};
     for (std::size_t i = 0; i < states_.size(); ++i) {
       optimizer.states[i] = states_[i].size() == 0 ? nullptr : static_cast<T*>(states_[i].mutable_data());
     }
@@ -56,7 +89,6 @@ class OptimizerObject {
       return *double_;
     }
   }
-
   py::array w_, g_;
   std::vector<py::array> states_;
   std::optional<Optimizer<float>> float_;

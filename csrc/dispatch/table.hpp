@@ -117,6 +117,12 @@ struct Kernels {
   // out (rows, cols) = x' y, or added to it; x (rows,), y (cols,).
   void (*outer_product)(const T* x, Index rows, const T* y, Index cols, T* out, bool accumulate);
 
+  // (factor x[0])² + (factor x[1])² + … in 32 virtual lanes;  x *= factor;  x into [-bound, bound], NaN
+  // stays.
+  double (*sum_of_squares)(const T* x, double factor, Index n);
+  void (*scale)(T* x, T factor, Index n);
+  void (*clamp)(T* x, T bound, Index n);
+
   // m[i] = (1/beta) log sum_k exp(beta e[i, k]); e (rows, cols), m (rows,).
   void (*logsumexp)(const T* e, T* m, Index rows, Index cols, double beta);
 

@@ -31,6 +31,8 @@ void fill_linear(Kernels<T>& table);
 template <class T>
 void fill_rows(Kernels<T>& table);
 template <class T>
+void fill_training(Kernels<T>& table);
+template <class T>
 void fill_probes(Kernels<T>& table);
 
 }  // namespace mlpkern::MLPKERN_ISA

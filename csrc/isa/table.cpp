@@ -18,6 +18,7 @@ const Kernels<T>& kernels() {
     t.optimizer_count = optimizers.count;
     fill_linear(t);
     fill_rows(t);
+    fill_training(t);
     fill_probes(t);
     return t;
   }();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The rows of losses and optimizers.
+// The rows of losses and optimizers, and the clipping of gradients.
 #include "isa/parts.hpp"
+#include "kernels/clipping.hpp"
 #include "kernels/losses.hpp"
 #include "kernels/optimizers.hpp"
 
@@ -18,9 +19,18 @@ Rows<OptimizerKernels<T>> optimizer_kernels() {
   return {rows, static_cast<Index>(sizeof rows / sizeof rows[0])};
 }
 
+template <class T>
+void fill_training(Kernels<T>& table) {
+  table.sum_of_squares = sum_of_squares<T>;
+  table.scale = scale<T>;
+  table.clamp = clamp<T>;
+}
+
 template Rows<LossKernels<float>> loss_kernels();
 template Rows<LossKernels<double>> loss_kernels();
 template Rows<OptimizerKernels<float>> optimizer_kernels();
 template Rows<OptimizerKernels<double>> optimizer_kernels();
+template void fill_training(Kernels<float>&);
+template void fill_training(Kernels<double>&);
 
 }  // namespace mlpkern::MLPKERN_ISA

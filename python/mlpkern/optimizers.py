@@ -2,168 +2,24 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from mlpkern.maps import Map
+from mlpkern.optimizer import Groups, Hyperparameter, Optimizer, from_config
+from mlpkern.parameter_groups import ParameterGroup
 
-from mlpkern import _core, maps
-from mlpkern._arguments import flag, number
-from mlpkern.maps import Map, aligned_zeros
-
-__all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
-
-
-class Hyperparameter:
-    """An attribute of an optimizer: checked when it is set, in force from the next step on."""
-
-    def __set_name__(self, owner: type[Optimizer], name: str) -> None:
-        self._name = name
-
-    def __get__(self, optimizer: Optimizer | None, owner: type[Optimizer]) -> Any:
-        return self if optimizer is None else optimizer._values[self._name]
-
-    def __set__(self, optimizer: Optimizer, value: Any) -> None:
-        who, name = type(optimizer).__name__, self._name
-        if name in optimizer._fixed:
-            raise AttributeError(f"{who}: {name} is fixed when the optimizer is made")
-        values = {**optimizer._values, name: _checked(who, name, value)}
-        optimizer._check(values)
-        optimizer._values[name] = values[name]
-        optimizer._core.set_parameters(optimizer._numbers())
-
-
-class Optimizer:
-    """Moves a network's parameters against their gradients.
-
-    Every hyperparameter is an attribute that may be set between steps: ``opt.lr = 0.01``.
-
-    Attributes
-    ----------
-    net : Map
-    steps : int
-        Steps taken so far.
-    states : dict of array
-        Of the size of ``net.parameters``: moments and such, by PyTorch's names.
-    """
-
-    def __init__(self, net: Map, **values: Any) -> None:
-        who = type(self).__name__
-        if not isinstance(net, Map):
-            raise TypeError(f"{who}: net must be a network; got {type(net).__name__}")
-        self._values = {name: _checked(who, name, value) for name, value in values.items()}
-        self._check(self._values)
-        self.net = net
-        parameters, gradients = net.parameters, net.gradients
-        self.states: dict[str, NDArray[Any]] = {
-            name: aligned_zeros(parameters.size, parameters.dtype)
-            for name in _core.optimizer_states(who)
-            if self._uses(name)
-        }
-        self._start()
-        self._core = _core.Optimizer(
-            who,
-            self._numbers(),
-            parameters,
-            gradients,
-            [self.states.get(name) for name in _core.optimizer_states(who)],
-        )
-        self._blocks = [f._block for f in net._linears()]
-        self._moves = -1
-
-    def _numbers(self) -> list[float]:
-        return [float(v) for value in self._values.values() for v in np.atleast_1d(value)]
-
-    def _uses(self, state: str) -> bool:
-        return True
-
-    def _check(self, values: dict[str, Any]) -> None:
-        """Raises where hyperparameters do not fit together."""
-
-    def _start(self) -> None:
-        """Fills the states before the first step."""
-
-    @property
-    def steps(self) -> int:
-        """Steps taken so far."""
-        return self._core.steps
-
-    _fixed: frozenset[str] = frozenset()  # hyperparameters that decide which states there are
-
-    def zero_grad(self) -> None:
-        """Sets the network's gradients to zero."""
-        self.net.zero_grad()
-
-    def step(self) -> None:
-        """Moves each parameter against its gradient.
-
-        Raises
-        ------
-        RuntimeError
-            If another thread's call is using the network, or its parameters have moved.
-        """
-        self._check_place("step")
-        compiled = self.net._own()
-        if compiled is not None:
-            compiled.core.step(self._core)
-
-    def _check_place(self, who: str) -> None:
-        """Raises where the parameters have moved since the optimizer was made."""
-        if self._moves == maps.moves:
-            return
-        seen = maps.moves  # before looking
-        here = [f._block for f in self.net._linears()]
-        if len(here) != len(self._blocks) or any(
-            a is not b for a, b in zip(here, self._blocks, strict=True)
-        ):
-            raise RuntimeError(
-                f"{who}: the optimizer must be made after its network is complete; "
-                "the network has become part of another one since: make a new optimizer"
-            )
-        self._moves = seen
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        arguments = (type(self), self.net, dict(self._values), self.states, self.steps)
-        return _remade, arguments
-
-    def __copy__(self) -> Optimizer:
-        return _remade(type(self), self.net, dict(self._values), self.states, self.steps)
-
-    def __repr__(self) -> str:
-        inside = "".join(f", {k}={v!r}" for k, v in self._values.items())
-        return f"{type(self).__name__}(net{inside})"
-
-
-def _remade(
-    cls: type[Optimizer],
-    net: Map,
-    values: dict[str, Any],
-    states: dict[str, NDArray[Any]],
-    steps: int,
-) -> Optimizer:
-    """An optimizer like another one, in the middle of its steps: what pickle calls."""
-    optimizer = cls(net, **values)
-    for name, state in states.items():
-        optimizer.states[name][...] = state
-    optimizer._core.steps = steps
-    return optimizer
-
-
-def _checked(who: str, name: str, value: Any) -> Any:
-    if name == "betas":
-        if not isinstance(value, tuple | list) or len(value) != 2:
-            raise TypeError(f"{who}: betas must be a pair of numbers; got {value!r}")
-        return tuple(_checked(who, f"betas[{i}]", b) for i, b in enumerate(value))
-    if name in ("nesterov", "centered"):
-        return flag(who, name, value)
-    below_one = name.startswith("betas") or name in ("alpha", "dampening")
-    result = number(who, name, value, -math.inf if below_one else 0.0)
-    if below_one and not 0 <= result <= 1:
-        raise ValueError(f"{who}: {name} must be from 0 to 1; got {result}")
-    if name.startswith("betas") and result == 1:
-        raise ValueError(f"{who}: {name} must be less than 1; got {result}")
-    return result
+__all__ = [
+    "OPTIMIZERS",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Optimizer",
+    "ParameterGroup",
+    "RMSprop",
+    "optimizer_from_config",
+]
 
 
 class SGD(Optimizer):
@@ -188,9 +44,16 @@ class SGD(Optimizer):
         dampening: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        groups: Groups | None = None,
     ) -> None:
         super().__init__(
             net,
+            clip_norm,
+            clip_value,
+            groups,
             lr=lr,
             momentum=momentum,
             dampening=dampening,
@@ -224,8 +87,21 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        groups: Groups | None = None,
     ) -> None:
-        super().__init__(net, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        super().__init__(
+            net,
+            clip_norm,
+            clip_value,
+            groups,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+        )
 
 
 class AdamW(Optimizer):
@@ -243,8 +119,21 @@ class AdamW(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        groups: Groups | None = None,
     ) -> None:
-        super().__init__(net, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        super().__init__(
+            net,
+            clip_norm,
+            clip_value,
+            groups,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+        )
 
 
 class RMSprop(Optimizer):
@@ -270,9 +159,16 @@ class RMSprop(Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.0,
         centered: bool = False,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        groups: Groups | None = None,
     ) -> None:
         super().__init__(
             net,
+            clip_norm,
+            clip_value,
+            groups,
             lr=lr,
             alpha=alpha,
             eps=eps,
@@ -303,9 +199,16 @@ class Adagrad(Optimizer):
         weight_decay: float = 0.0,
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        groups: Groups | None = None,
     ) -> None:
         super().__init__(
             net,
+            clip_norm,
+            clip_value,
+            groups,
             lr=lr,
             lr_decay=lr_decay,
             weight_decay=weight_decay,
@@ -321,3 +224,23 @@ class Adagrad(Optimizer):
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     cls.__name__: cls for cls in (SGD, Adam, AdamW, RMSprop, Adagrad)
 }
+
+
+def optimizer_from_config(net: Map, config: Mapping[str, Any]) -> Optimizer:
+    """The optimizer of a network that ``optimizer.config()`` described, before its first step.
+
+    Raises
+    ------
+    ValueError
+        If it describes no optimizer.
+    """
+    who = "optimizer_from_config"
+    if not isinstance(config, Mapping) or config.get("type") not in OPTIMIZERS:
+        raise ValueError(
+            f"{who}: config must be a dict with an optimizer's type; got {config!r:.60}"
+        )
+    kind = config["type"]
+    try:
+        return from_config(OPTIMIZERS[kind], net, config)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{who}: {kind} does not describe an optimizer: {error}") from None

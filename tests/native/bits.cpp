@@ -462,6 +462,13 @@ void run_rows(const Kernels<T>& kernels, Report& report) {
     }
     report.line<T>("multiply").add(product.all());
     report.line<T>("multiply_add").add(products.all());
+    const double squares = kernels.sum_of_squares(m.data(), 0.75, rows * cols);
+    report.line<T>("sum_of_squares").add(std::vector<double>{squares});
+    Output<T> scaled(special), clamped(special);
+    kernels.scale(scaled.data(), T(0.3), rows * cols);
+    kernels.clamp(clamped.data(), T(0.7), rows * cols);
+    report.line<T>("scale").add(scaled.all());
+    report.line<T>("clamp").add(clamped.all());
     for (const double beta : {1.0, 0.3, 40.0}) {
       Output<T> everyday(rows), any(rows);
       kernels.logsumexp(rows_with_specials<T>(rows, cols, 15).data(), everyday.data(), rows, cols, beta);
