@@ -17,8 +17,8 @@ import mlpkern as mk
 from mlpkern import _core, reference
 
 PACKAGE = Path(mk.__file__).parent
-# What the kernels take and the oracles do not: where a result goes, and what need not be computed; and what
-# surrounds an optimizer's formula, whatever it is (test_clipping.py, test_parameter_groups.py).
+# What the kernels take and the oracles do not: where a result goes, and what need not be computed;
+# and what surrounds an optimizer's formula (test_clipping.py, test_parameter_groups.py).
 EXTRAS = {"out", "need_dx", "clip_norm", "clip_value", "groups"}
 
 
