@@ -11,13 +11,15 @@ namespace mlpkern::bindings {
 
 namespace {
 
-// An operation as Python describes it: (kind, inputs, output, layer or activation's name, parameters).
+// An operation as Python describes it: (kind, inputs, output, layer or dropout, activation's name,
+// parameters).
 using OperationTuple =
     std::tuple<std::string, std::vector<Index>, Index, Index, std::string, std::vector<double>>;
 using LayerTuple = std::tuple<Index, Index, bool>;
+using Dropouts = std::vector<std::shared_ptr<Dropout>>;
 
 Program make_program(const std::vector<Index>& widths, const std::vector<OperationTuple>& operations,
-                     const std::vector<LayerTuple>& layers) {
+                     const std::vector<LayerTuple>& layers, const Dropouts& dropouts) {
   Program program;
   program.widths = widths;
   for (const auto& [inputs, outputs, bias] : layers) program.layers.push_back({inputs, outputs, bias});
@@ -31,6 +33,9 @@ Program make_program(const std::vector<Index>& widths, const std::vector<Operati
     } else if (kind == "activation") {
       op.kind = Operation::Kind::activation;
       op.activation = find_row(metadata().activations, metadata().activation_count, name, "activation");
+    } else if (kind == "dropout") {
+      op.kind = Operation::Kind::dropout;
+      op.dropout = dropouts.at(at(layer));
     } else {
       op.kind = Operation::Kind::sum;
     }
@@ -204,8 +209,8 @@ std::unique_ptr<NetworkObject> make_network(const std::string& dtype, const std:
                                             const std::vector<OperationTuple>& operations,
                                             const std::vector<LayerTuple>& layers,
                                             const ArrayPairs& parameters, const ArrayPairs& gradients,
-                                            const Usages& usages) {
-  Program program = make_program(widths, operations, layers);
+                                            const Usages& usages, const Dropouts& dropouts) {
+  Program program = make_program(widths, operations, layers, dropouts);
   if (dtype == "float32") {
     return std::make_unique<NetworkOf<float>>(std::move(program), parameters, gradients, usages);
   }
@@ -216,10 +221,17 @@ std::unique_ptr<NetworkObject> make_network(const std::string& dtype, const std:
 
 void bind_networks(py::module_& m) {
   py::class_<Usage, std::shared_ptr<Usage>>(m, "Usage").def(py::init<>());
+  py::class_<Dropout, std::shared_ptr<Dropout>>(m, "Dropout")
+      .def(py::init([](double p, std::uint64_t seed) {
+             return std::make_shared<Dropout>(Dropout{p, seed});
+           }),
+           py::arg("p"), py::arg("seed"))
+      .def_readwrite("passes", &Dropout::passes);
 
   py::class_<NetworkObject>(m, "Network")
       .def(py::init(&make_network), py::arg("dtype"), py::arg("widths"), py::arg("operations"),
-           py::arg("layers"), py::arg("parameters"), py::arg("gradients"), py::arg("usages"))
+           py::arg("layers"), py::arg("parameters"), py::arg("gradients"), py::arg("usages"),
+           py::arg("dropouts"))
       .def("predict", &NetworkObject::predict, py::arg("x"), py::arg("out"))
       .def("forward", &NetworkObject::forward, py::arg("x"))
       .def("backward", &NetworkObject::backward, py::arg("dy"), py::arg("need_dx"), py::arg("before_last"),

@@ -73,6 +73,14 @@ struct OptimizerKernels {
   void (*update)(T* w, const T* g, T* const* states, Index n, const double* parameters, std::int64_t step);
 };
 
+// What a pass of dropout keeps: elements whose random word, made from the key, is less than `keep`, times
+// scale.
+struct DropoutMask {
+  std::uint32_t key[2];
+  std::uint32_t keep;
+  double scale;
+};
+
 // The lanes of a register where it is widest: a sum over lanes is defined by so many, on every ISA.
 template <class T>
 inline constexpr Index kLanes = 64 / static_cast<Index>(sizeof(T));
@@ -122,6 +130,11 @@ struct Kernels {
   double (*sum_of_squares)(const T* x, double factor, Index n);
   void (*scale)(T* x, T factor, Index n);
   void (*clamp)(T* x, T bound, Index n);
+
+  // out = x times the mask's factors, at rows first_row, first_row + 1, … of a batch. x, out (rows, cols), or
+  // where stride is not 0 column after column of so many rows each. In place is allowed.
+  void (*dropout)(const T* x, T* out, Index first_row, Index rows, Index cols, Index stride,
+                  const DropoutMask& mask);
 
   // m[i] = (1/beta) log sum_k exp(beta e[i, k]); e (rows, cols), m (rows,).
   void (*logsumexp)(const T* e, T* m, Index rows, Index cols, double beta);

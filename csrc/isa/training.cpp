@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The rows of losses and optimizers, and the clipping of gradients.
+// The rows of losses and optimizers; clipping and dropout.
 #include "isa/parts.hpp"
 #include "kernels/clipping.hpp"
+#include "kernels/dropout.hpp"
 #include "kernels/losses.hpp"
 #include "kernels/optimizers.hpp"
 
@@ -24,6 +25,7 @@ void fill_training(Kernels<T>& table) {
   table.sum_of_squares = sum_of_squares<T>;
   table.scale = scale<T>;
   table.clamp = clamp<T>;
+  table.dropout = dropout<T>;
 }
 
 template Rows<LossKernels<float>> loss_kernels();

@@ -100,6 +100,9 @@ class Network {
     bool fresh;
   };
 
+  // Draws the masks of another pass that trains.
+  void begin_pass();
+
   Passes<T> passes() const;
   // The threads for a forward pass over so many rows; backward takes twice as long.
   int workers(Index rows) const;

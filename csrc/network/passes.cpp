@@ -43,6 +43,9 @@ void Passes<T>::forward(const Arrays<T>& parameters, Values<T> v, Rows rows, std
       case Operation::Kind::activation:
         activate(op, v, rows);
         break;
+      case Operation::Kind::dropout:
+        drop(op, in.data, out.data, rows);
+        break;
       case Operation::Kind::sum:
         std::copy_n(in.data, rows.elements(in.cols), out.data);
         for (std::size_t k = 1; k < op.inputs.size(); ++k) {
@@ -65,6 +68,12 @@ void Passes<T>::activate(const Operation& op, Values<T> v, Rows rows) const {
   unturn(s, cols, rows, scratch_);
   f.value(scratch_, scratch_, rows.count, cols, op.parameters.data());
   turn(scratch_, cols, rows, a);
+}
+
+// a = m s or, on the way back, ds = m da.
+template <class T>
+void Passes<T>::drop(const Operation& op, const T* from, T* to, Rows rows) const {
+  kernels_.dropout(from, to, rows.first, rows.count, width(op.output), rows.stride, op.mask);
 }
 
 template <class T>
@@ -101,6 +110,13 @@ void Passes<T>::backward_inputs(const Operation& op, const Backward<T>& pass, Ro
       // Where ds has begun, this part of it takes the place of da, which nobody reads any more.
       T* ds = fresh ? d_in.data : d_out.data;
       backward_activation(op, at(pass.v, input, rows), at(pass.v, op.output, rows), d_out.data, ds, rows);
+      if (!fresh) kernels_.add(ds, d_in.data, rows.elements(d_in.cols));
+      break;
+    }
+    case Operation::Kind::dropout: {
+      if (input == 0 && !pass.need_dx) break;
+      T* ds = fresh ? d_in.data : d_out.data;
+      drop(op, d_out.data, ds, rows);
       if (!fresh) kernels_.add(ds, d_in.data, rows.elements(d_in.cols));
       break;
     }

@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <array>
 #include <concepts>
+#include <memory>
 #include <numeric>
 #include <vector>
 
 #include "dispatch/table.hpp"
+#include "network/dropout.hpp"
 
 namespace mlpkern {
 
@@ -33,12 +35,15 @@ template <class T>
 using Arrays = std::vector<LayerArrays<T>>;  // by layer
 
 struct Operation {
-  enum class Kind { linear, activation, sum } kind;
+  enum class Kind { linear, activation, sum, dropout } kind;
   std::vector<Index> inputs;  // values; a sum may have several
   Index output;               // a value of its own
   Index layer;                // linear: an index into Program::layers
   Index activation;           // activation: an index into the table's activations
   std::array<double, kMaxParameters> parameters;
+  // Dropout stands only in programs that train: predictions and derivatives have none.
+  std::shared_ptr<Dropout> dropout;
+  DropoutMask mask;  // of the pass that has begun last
   // For each input: whether this operation is the first of the backward pass to write its gradient (the
   // others add to it). Filled by mark_beginnings.
   std::vector<bool> begins;

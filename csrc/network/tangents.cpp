@@ -48,6 +48,8 @@ void Tangents<T>::push_one(const Operation& op, T* const* v, T* const* f1, T* co
     case Operation::Kind::activation:  // a = f(s)
       apply(op, true, v, f1, t[at(input)], out, m);
       break;
+    case Operation::Kind::dropout:  // only where one trains
+      break;
     case Operation::Kind::sum:
       std::copy_n(t[at(input)], m * elements(input), out);
       for (std::size_t k = 1; k < op.inputs.size(); ++k) {

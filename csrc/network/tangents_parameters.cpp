@@ -38,6 +38,8 @@ void Tangents<T>::pull_parameters(const Moving& pass, std::size_t operations) co
       case Operation::Kind::activation:
         if (op.inputs.front() != 0) pull_parameters_through(op, pass);
         break;
+      case Operation::Kind::dropout:  // only where one trains
+        break;
       case Operation::Kind::sum:
         pull_sum(op, pass.d, 1, false);
         pull_sum(op, pass.rd, 1, false);

@@ -154,6 +154,7 @@ double Network<T>::value_and_gradient(const Batch<T>& batch, const Loss& asked, 
   const Index D = program_.input_width(), K = program_.widths[at(last)], n = batch.n;
   const std::int64_t* order = batch.order;
   kept_tiling_.n = 0;  // a step leaves nothing for a later backward
+  begin_pass();
   cost_.reserve(n);
   factor_.reserve(n);
   if (order != nullptr) {

@@ -19,6 +19,7 @@ except ImportError as error:
 
 from mlpkern import activations as _activations
 from mlpkern import derivatives as _derivatives
+from mlpkern import dropout as _dropout
 from mlpkern import gradcheck as _gradcheck
 from mlpkern import linear as _linear
 from mlpkern import losses as _losses
@@ -28,6 +29,7 @@ from mlpkern import optimizers as _optimizers
 from mlpkern import training as _training
 from mlpkern.activations import *
 from mlpkern.derivatives import *
+from mlpkern.dropout import *
 from mlpkern.gradcheck import *
 from mlpkern.linear import *
 from mlpkern.losses import *
@@ -76,6 +78,7 @@ __all__ = [
     "save",
     *_activations.__all__,
     *_derivatives.__all__,
+    *_dropout.__all__,
     *_gradcheck.__all__,
     *_linear.__all__,
     *_losses.__all__,

@@ -84,6 +84,10 @@ class Optimizer:
 class Usage:
     def __init__(self) -> None: ...
 
+class Dropout:
+    passes: int
+    def __init__(self, p: float, seed: int) -> None: ...
+
 Operation: TypeAlias = tuple[str, list[int], int, int, str, list[float]]
 ArrayPair: TypeAlias = tuple[Array, Array | None]
 
@@ -102,6 +106,7 @@ class Network:
         parameters: Sequence[ArrayPair],
         gradients: Sequence[ArrayPair],
         usages: Sequence[Usage],
+        dropouts: Sequence[Dropout],
     ) -> None: ...
     def predict(self, x: ArrayLike, out: Array | None) -> Array: ...
     def forward(self, x: ArrayLike) -> Array: ...

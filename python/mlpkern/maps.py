@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from mlpkern import _core, pairs
 
 if TYPE_CHECKING:
+    from mlpkern.dropout import Dropout
     from mlpkern.graph import Graph
     from mlpkern.layers import Linear
     from mlpkern.losses import Loss
@@ -54,12 +55,17 @@ class Block:
 
 
 class ProgramBuilder:
-    """The list of operations of a network, as the compiled core takes it."""
+    """The list of operations of a network, as the compiled core takes it.
 
-    def __init__(self, inputs: int) -> None:
+    One for training has its dropouts; in one for predictions and derivatives they are nothing.
+    """
+
+    def __init__(self, inputs: int, training: bool) -> None:
+        self.training = training
         self.widths = [inputs]
         self.operations: list[_core.Operation] = []
         self.linears: list[Linear] = []
+        self.dropouts: list[Dropout] = []
 
     def _add(self, kind: str, inputs: list[int], width: int, *rest: Any) -> int:
         self.widths.append(width)
@@ -85,6 +91,15 @@ class ProgramBuilder:
         """The sum of values of one width."""
         return self._add("sum", values, self.widths[values[0]])
 
+    def dropout(self, value: int, dropout: Dropout) -> int:
+        """``a = m s``, m a mask of 0 and 1/(1 - p); the identity where one does not train."""
+        if not self.training or dropout.p == 0:
+            return value
+        if not any(dropout is other for other in self.dropouts):
+            self.dropouts.append(dropout)
+        index = next(i for i, other in enumerate(self.dropouts) if other is dropout)
+        return self._add("dropout", [value], self.widths[value], index, "", [])
+
     def finish(self, output: int) -> None:
         """Makes sure that the output is a value of its own."""
         if not self.operations:
@@ -95,9 +110,16 @@ class Compiled:
     """A core network, and what it was compiled for.
 
     The core's methods for small arrays are bound once: binding takes as long as checking a call.
+
+    Attributes
+    ----------
+    training : Compiled
+        The network as it is trained: another one where it has dropouts.
     """
 
-    def __init__(self, dtype: str, net: Map, builder: ProgramBuilder) -> None:
+    def __init__(self, dtype: str, net: Map, inputs: int, training: bool = False) -> None:
+        builder = ProgramBuilder(inputs, training)
+        builder.finish(net._emit(builder, 0))
         self.moves = -1
         self.blocks = [f._block for f in net._linears()]
         self.operations = builder.operations
@@ -110,8 +132,12 @@ class Compiled:
             layers=[(f.inputs, f.outputs, f.bias) for f in linears],
             parameters=[(f.w, f.b) for f in linears],
             gradients=[(f.dw, f.db) for f in linears],
-            usages=[f._usage for f in linears],
+            usages=[f._usage for f in linears] + [f._usage for f in builder.dropouts],
+            dropouts=[f._state for f in builder.dropouts],
         )
+        self.training = self
+        if not training and any(m._is_dropout for m in net._maps()):
+            self.training = Compiled(dtype, net, inputs, training=True)
         self.predict, self.forward = self.core.predict, self.core.forward
         self.train_step = self.core.train_step
         self.paired = pairs.is_one(builder.operations[-1])
@@ -137,6 +163,7 @@ class Map:
     _current: Compiled | None = None  # the only one, where parameters fix inputs and dtype
     _called: Compiled | None = None  # the one that keeps what backward needs
     _owns_block = False
+    _is_dropout = False
 
     # --- what a kind of map says of itself ------------------------------------------------------
     def _emit(self, builder: ProgramBuilder, value: int) -> int:
@@ -248,14 +275,14 @@ class Map:
         dtype = "float64" if like.newbyteorder("=") == np.float64 else "float32"
         compiled = self._compiled.get((inputs, dtype))
         if compiled is None or not compiled.fits(self):
-            builder = ProgramBuilder(inputs)
-            builder.finish(self._emit(builder, 0))
-            compiled = Compiled(dtype, self, builder)
+            compiled = Compiled(dtype, self, inputs)
             self._compiled = {(inputs, dtype): compiled}
         return compiled
 
     def __call__(self, x: ArrayLike) -> NDArray[Any]:
         """The output for x (..., D) or (D,); keeps what :meth:`backward` needs.
+
+        A pass of training: a :class:`Dropout` draws its mask. :meth:`predict` has none.
 
         Raises
         ------
@@ -267,6 +294,7 @@ class Map:
         compiled = self._current
         if compiled is None or compiled.moves != moves:
             compiled = self._core_for(x)
+        compiled = compiled.training
         y = compiled.forward(x)
         if compiled.paired:
             pairs.remember_output(compiled, y)

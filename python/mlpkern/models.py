@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from mlpkern._arguments import integer
 from mlpkern.activations import Activation, activation
+from mlpkern.dropout import Dropout
 from mlpkern.layers import Linear, checked_dtype
 from mlpkern.maps import Block, Map, ProgramBuilder
 
@@ -253,6 +254,9 @@ def _from_config(config: Any, dtype: np.dtype[Any], seen: list[Map | None]) -> M
             return shared
         if kind == "Linear":
             seen.append(Linear(rest["inputs"], rest["outputs"], rest["bias"], dtype))
+            return seen[-1]  # type: ignore[return-value]
+        if kind == "Dropout":
+            seen.append(Dropout(**rest))
             return seen[-1]  # type: ignore[return-value]
         if kind in ("Chain", "Sum"):
             place = len(seen)

@@ -76,7 +76,7 @@ def train_step(
         If another thread's call is using the network.
     """
     _check_training("train_step", net, loss, optimizer)
-    return net._core_for(x).train_step(loss._core, optimizer._core, x, y, sample_weight)
+    return net._core_for(x).training.train_step(loss._core, optimizer._core, x, y, sample_weight)
 
 
 def value_and_gradient(
@@ -88,7 +88,8 @@ def value_and_gradient(
 ) -> tuple[float, NDArray[Any]]:
     """The cost of a batch and its gradient by all parameters, flat as ``net.parameters`` is.
 
-    ``net.gradients`` stay as they are. Arguments as in :func:`train_step`.
+    ``net.gradients`` stay as they are, and a :class:`Dropout` drops nothing. Arguments as in
+    :func:`train_step`.
     """
     check_objective("value_and_gradient", net, loss)
     return net._core_for(x).core.value_and_gradient(loss._core, x, y, sample_weight)
@@ -244,7 +245,8 @@ def fit(
     x = np.ascontiguousarray(x)
     batch_size = min(batch_size, len(x))
     generator = np.random.default_rng(None if seed is None else integer("fit", "seed", seed, 0))
-    core = net._core_for(x).core
+    compiled = net._core_for(x)
+    core, training = compiled.core, compiled.training.core
     history = History(net, optimizer)
     if held_out is not None:
         history["val_loss"] = []
@@ -261,7 +263,7 @@ def fit(
         for _ in range(epochs):
             optimizer._check_place("fit")  # a callback may have made the network part of another
             order = generator.permutation(len(x)) if shuffle else None
-            *_, cost, _ = core.train_epoch(
+            *_, cost, _ = training.train_epoch(
                 loss._core,
                 optimizer._core,
                 x,

@@ -444,6 +444,21 @@ void run_lanes(const Kernels<T>& kernels, Report& report) {
   }
 }
 
+// Masks of rows as they come and turned; both draw the same.
+template <class T>
+void run_dropout(const Kernels<T>& kernels, Report& report) {
+  const DropoutMask mask = {{0x13198a2e, 0x03707344}, 0xb0000000, 1.5};
+  for (const auto& [rows, cols] : kShapes) {
+    const Index stride = rows + 3;
+    const std::vector<T> x = uniform<T>(stride * cols, 21, 4.0);
+    Output<T> by_row(rows * cols), turned(stride * cols);
+    kernels.dropout(x.data(), by_row.data(), 5, rows, cols, 0, mask);
+    kernels.dropout(x.data(), turned.data(), 5, rows, cols, stride, mask);
+    report.line<T>("dropout").add(by_row.all());
+    report.line<T>("dropout").add(turned.all());
+  }
+}
+
 template <class T>
 void run_rows(const Kernels<T>& kernels, Report& report) {
   for (const auto& [rows, cols] : kShapes) {
@@ -486,6 +501,7 @@ void run_all(const Kernels<T>& kernels, Report& report) {
   for (Index i = 0; i < kernels.optimizer_count; ++i) run_optimizer(kernels.optimizers[i], report);
   run_gemm(kernels, report);
   run_lanes(kernels, report);
+  run_dropout(kernels, report);
   run_rows(kernels, report);
 }
 
