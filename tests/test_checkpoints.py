@@ -35,7 +35,7 @@ class Training:
         self.optimizer = mk.OPTIMIZERS[optimizer](self.net, **numbers)
         self.early = mk.EarlyStopping(2)
         self.schedule: Any = mk.WarmUp(0.5, mk.ReduceOnPlateau(0.5, 1, min_delta=0.1))
-        self.weight: Any = None
+        self.rows = ROWS
 
     def fit(self, **arguments: Any) -> mk.History:
         given: dict[str, Any] = {
@@ -47,9 +47,8 @@ class Training:
             "validation": (self.x[ROWS:], self.y[ROWS:]),
             "schedule": self.schedule,
             "callbacks": [self.early],
-            "sample_weight": self.weight,
         }
-        return mk.fit(self.net, self.x[:ROWS], self.y[:ROWS], **(given | arguments))
+        return mk.fit(self.net, self.x[: self.rows], self.y[: self.rows], **(given | arguments))
 
     def result(self, history: mk.History) -> dict[str, Any]:
         """Everything that must be the same, as bytes."""
@@ -62,6 +61,14 @@ class Training:
             "early": (self.early.best, self.early.best_epoch),
             "schedule": self.schedule(7.0) if self.schedule else None,
         }
+
+
+def other(net: mk.Map | None = None, rows: int = ROWS) -> Training:
+    t = Training()
+    t.rows = rows
+    if net is not None:
+        t.net, t.optimizer = net, mk.Adam(net)
+    return t
 
 
 def interrupt(training: Training, writes: int, **arguments: Any) -> mk.History:
@@ -211,3 +218,18 @@ def test_a_killed_process(path: Path) -> None:
     lines = last.stdout.splitlines()
     assert lines[-1] == expected[-1]
     assert int(lines[0]) >= 10  # of each four epochs, three and some steps at least were kept
+
+
+@pytest.mark.skipif(not hasattr(mk, "Dropout"), reason="there is no Dropout yet")
+@pytest.mark.parametrize("writes", [1, 4, 7, 12])
+def test_dropout_draws_the_same_masks(path: Path, writes: int) -> None:
+    def training() -> Training:
+        drop = mk.Dropout(0.3, seed=1)
+        return other(mk.Chain(mk.Linear(4, 8), mk.Tanh(), drop, mk.Linear(8, 3), mk.Dropout(0.1)))
+
+    expected = training()
+    history = expected.fit()
+    with pytest.raises(Stop):
+        interrupt(training(), writes, checkpoint=mk.Checkpoint(path, steps=2))
+    again = training()
+    assert again.result(again.fit(resume=path)) == expected.result(history)

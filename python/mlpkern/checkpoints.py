@@ -253,7 +253,8 @@ def _check_numbers(state: TrainingState) -> None:
         raise ValueError("its history must have a loss for each epoch")
     persistence.build(state.model, state.parameters.dtype, state.parameters.size)
     for name, array in state.states.items():
-        if (array.shape, array.dtype) != (state.parameters.shape, state.parameters.dtype):
+        like = isinstance(array, np.ndarray) and array.dtype == state.parameters.dtype
+        if not like or array.shape != state.parameters.shape:
             raise ValueError(f"its state {name} must be like the parameters")
 
 

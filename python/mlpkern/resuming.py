@@ -30,7 +30,7 @@ def resume(state: TrainingState, fitting: Fitting) -> None:
         generator.bit_generator.state = state.generator
         _restore_listeners(state, fitting)
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"fit: {state.path} cannot be gone on from: {error!r}") from None
+        raise ValueError(f"fit: {state.path} does not fit this training: {error!r}") from None
     _take_hyperparameters(fitting.optimizer, like_it)
     state.write_into(fitting.net, fitting.optimizer)
     fitting.generator.bit_generator.state = state.generator
@@ -38,9 +38,9 @@ def resume(state: TrainingState, fitting: Fitting) -> None:
     fitting.seconds_before, fitting.stopped = state.seconds, state.stopped
     for key, values in state.history.items():
         fitting.history.setdefault(key, [])[:] = values
-    if "lr" in fitting.history:  # with a schedule that is new, nobody knows
+    if "lr" in fitting.history:  # with a schedule that is new, the optimizer's own before it
         rates = fitting.history["lr"]
-        rates[:0] = [float("nan")] * (fitting.history.epochs - len(rates))
+        rates[:0] = [config["lr"]] * (fitting.history.epochs - len(rates))
     fitting.core.epoch = tuple(state.epoch)
 
 
