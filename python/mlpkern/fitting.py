@@ -157,19 +157,13 @@ class Fitting:
         """A factor of the learning rate for each step of this epoch, (batches,)."""
         if self.schedule is None:
             return None
-        times = [self.history.epochs + step / self.batches for step in range(self.batches)]
-        factors = [self.schedule(t) for t in times]
-        for t, factor in zip(times, factors, strict=True):
-            if not isinstance(factor, float | int | np.floating | np.integer):
-                raise TypeError(
-                    f"fit: schedule must give numbers; got {type(factor).__name__} at {t:g} epochs"
-                )
-            if not 0 <= factor < float("inf"):
-                raise ValueError(
-                    "fit: schedule must give finite factors of at least 0; "
-                    f"got {factor} at {t:g} epochs"
-                )
-        return np.array(factors, np.float64)
+        epoch, batches, schedule = self.history.epochs, self.batches, self.schedule
+        given = [schedule(epoch + step / batches) for step in range(batches)]
+        factors = np.asarray(given)
+        numbers = factors.ndim == 1 and factors.dtype.kind in "fiu"
+        if numbers and np.isfinite(factors).all() and (factors >= 0).all():
+            return factors.astype(np.float64, copy=False)
+        raise _wrong_factor(given, [epoch + step / batches for step in range(batches)])
 
     def _not_finite(self, order: NDArray[Any] | None, row: int) -> FloatingPointError:
         rows = np.arange(len(self.samples.x)) if order is None else order
@@ -188,3 +182,18 @@ class Fitting:
 
     def _read_clock(self) -> None:
         self.history.seconds = self.seconds_before + time.perf_counter() - self.start
+
+
+def _wrong_factor(factors: list[Any], times: list[float]) -> TypeError | ValueError:
+    """What is wrong with the first factor that is no finite number of at least 0."""
+    for factor, t in zip(factors, times, strict=True):
+        if isinstance(factor, bool) or not isinstance(factor, float | int | np.number):
+            return TypeError(
+                f"fit: schedule must give numbers; got {type(factor).__name__} at {t:g} epochs"
+            )
+        if not 0 <= factor < float("inf"):
+            return ValueError(
+                "fit: schedule must give finite factors of at least 0; "
+                f"got {factor} at {t:g} epochs"
+            )
+    return TypeError("fit: schedule must give numbers that fit a float64")
