@@ -14,6 +14,7 @@ import pytest
 
 import mlpkern as mk
 from compare import assert_same_bits
+from mlpkern.fitting import Fitting
 
 ROWS, BATCH, EPOCHS = 50, 8, 5  # 7 steps an epoch, the last of 2 rows
 STEPS = 7
@@ -150,11 +151,12 @@ def test_batches_and_weights(path: Path, batch_size: int, reduction: str) -> Non
         assert again.result(again.fit(resume=path, **arguments)) == expected
 
 
-def test_ctrl_c_within_an_epoch_loses_no_step(path: Path) -> None:
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_ctrl_c_within_an_epoch_loses_no_step(path: Path, error: type[BaseException]) -> None:
     """SIGALRM stands for SIGINT: it comes while C++ works on an epoch of 280,000 steps."""
 
     def raise_interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
+        raise error
 
     interrupted, whole, again = Training(), Training(), Training()
     x, y = np.tile(whole.x, (4000, 1)), np.tile(whole.y, (4000, 1))
@@ -166,7 +168,7 @@ def test_ctrl_c_within_an_epoch_loses_no_step(path: Path) -> None:
     before = signal.signal(signal.SIGALRM, raise_interrupt)
     signal.setitimer(signal.ITIMER_REAL, 0.15)
     try:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(error):
             fit(interrupted, epochs=10**6, checkpoint=mk.Checkpoint(path, epochs=10**6))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -178,6 +180,26 @@ def test_ctrl_c_within_an_epoch_loses_no_step(path: Path) -> None:
     epochs = len(state.history["loss"]) + 1
     expected = whole.result(fit(whole, epochs=epochs))
     assert again.result(fit(again, epochs=epochs, resume=state)) == expected
+
+
+def test_ctrl_c_between_the_steps_and_the_validation(path: Path) -> None:
+    """All rows of the third epoch are done, and it is not yet told of."""
+    steps = Fitting._steps
+
+    def interrupted(self: Fitting) -> float:
+        cost = steps(self)
+        if self.history.epochs == 2:
+            raise KeyboardInterrupt
+        return cost
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Fitting, "_steps", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            Training().fit(checkpoint=path)
+    state = mk.load_checkpoint(path)
+    assert (len(state.history["loss"]), state.epoch[0]) == (2, ROWS)
+    again = Training()
+    assert again.result(again.fit(resume=path)) == whole()
 
 
 PROGRAM = """
