@@ -89,6 +89,14 @@ def test_version(capsys):
         ("train --data x --activation rely", "'rely'"),
         ("train --data x --optimizer sdg", "invalid choice: 'sdg'"),
         ("train --data x --task sort", "invalid choice: 'sort'"),
+        ("train --data x --dropout 1", "must be a number between 0 and 1, not '1'"),
+        ("train --data x --schedule linear", "must be one of constant, step, exponential, cosine"),
+        ("train --data x --schedule step", "step takes other numbers than '', as --help tells"),
+        ("train --data x --schedule cosine:-1", "CosineSchedule: minimum must be finite and at"),
+        ("train --data x --schedule cosine:low", "could not convert string to float: 'low'"),
+        ("train --data x --resume", "--resume needs --checkpoint"),
+        ("train --data x --checkpoint-every 2", "--checkpoint-every needs --checkpoint"),
+        ("train --data x --warm-up 10", "--warm-up must be less than --epochs 10, not 10.0"),
         ("predict --data x", "required: --model"),
         ("plot", "required: WHAT"),
         ("plot graph --out x.svg", "one of the arguments --model --sizes is required"),
@@ -268,7 +276,10 @@ def test_what_train_leaves_in_the_file(tmp_path, flowers):
         ("--target none", "there is no column 'none'; the columns are length, width, kind"),
         ("--task regression", "a regression needs numbers as targets, not "),
         ("--save /nowhere/model.npz --epochs 1", "No such file or directory"),
-        ("--target length --optimizer sgd --lr 1e30", "training diverged, and a smaller --lr"),
+        (
+            "--target length --optimizer sgd --lr 1e30",
+            "the model is as it was before that step; a smaller learning rate or clip_norm may",
+        ),
     ],
 )
 def test_failures_of_train(capsys, flowers, arguments, text):
@@ -276,6 +287,47 @@ def test_failures_of_train(capsys, flowers, arguments, text):
         flowers.write_text("a,length\n" + "".join(f"{i},{i / 7}\n" for i in range(50)))
     assert main(["train", "--data", str(flowers), *arguments.split()]) == 1
     assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    ["constant:0.5", "step:5,0.5", "exponential:0.95", "cosine", "one-cycle:0.4", "plateau:0.5,3"],
+)
+def test_schedules_of_train(capsys, flowers, schedule):
+    arguments = ["train", "--data", str(flowers), "--schedule", schedule, "--warm-up", "2"]
+    arguments += ["--clip-norm", "1", "--weight-decay", "1e-3", "--lr", "0.02", "--epochs", "30"]
+    assert main([*arguments, "--batch-size", "16", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert last_json(captured.out)["test_accuracy"] > 0.9
+    assert "epoch     30 of 30: loss " in captured.err
+    assert ", lr " in captured.err
+
+
+@pytest.mark.skipif(not hasattr(mk, "Dropout"), reason="there is no Dropout yet")
+def test_dropout_of_train(tmp_path, flowers):
+    path = tmp_path / "model.npz"
+    arguments = ["train", "--data", str(flowers), "--dropout", "0.25", "--hidden", "8,4"]
+    assert main([*arguments, "--save", str(path)]) == 0
+    assert json.dumps(mk.load(path).config()).count('{"type": "Dropout", "p": 0.25') == 2
+
+
+def test_train_goes_on_from_a_checkpoint(capsys, tmp_path, flowers):
+    def parameters(epochs, *more):
+        path = tmp_path / "model.npz"
+        arguments = ["train", "--data", str(flowers), "--save", str(path), "--epochs", epochs]
+        arguments += ["--early-stopping", "50", "--schedule", "plateau:0.5,1", "--json"]
+        assert main([*arguments, *more]) == 0
+        return mk.load(path).parameters.tobytes()
+
+    checkpoint = str(tmp_path / "run.npz")
+    more = ["--checkpoint", checkpoint, "--checkpoint-every", "2", "--resume"]
+    first = parameters("3", *more)  # nothing is there yet
+    result = last_json(capsys.readouterr().out)
+    assert (result["epochs"], result["checkpoint"]) == (3, checkpoint)
+    assert parameters("6", *more) == parameters("6") != first
+    mk.save(checkpoint, mk.MLP([2, 2]))
+    assert main(["train", "--data", str(flowers), "--checkpoint", checkpoint, "--resume"]) == 1
+    assert "is not a checkpoint that can be read: it holds a network" in capsys.readouterr().err
 
 
 def test_early_stopping_needs_rows(capsys, tmp_path):

@@ -655,6 +655,74 @@ def test_a_batch_without_weight_makes_no_step() -> None:
     assert_same_bits(p.net.parameters.copy(), other.net.parameters.copy())
 
 
+class Ends:
+    """A callback that notes when it is told of the end."""
+
+    def __init__(self) -> None:
+        self.ended: list[int] = []
+
+    def __call__(self, history: mk.History) -> None:
+        pass
+
+    def end(self, history: mk.History) -> None:
+        self.ended.append(history.epochs)
+
+
+@pytest.mark.parametrize(("shuffle", "row"), [(False, 23), (True, 23), (True, 0)])
+def test_a_cost_that_is_nan_ends_training_before_its_step(shuffle: bool, row: int) -> None:
+    """The samples turn bad after the first epoch; the steps before the bad batch are taken."""
+    p, by_hand = (Problem(FIVE["regression"], 40) for _ in range(2))
+    opt, other, ends = mk.Adam(p.net), mk.Adam(by_hand.net), Ends()
+
+    def spoil(history: mk.History) -> None:
+        p.x[row] = np.nan
+
+    with pytest.raises(FloatingPointError) as caught:
+        fit(p, opt, epochs=5, batch_size=8, seed=1, shuffle=shuffle, callbacks=[spoil, ends])
+    generator = np.random.default_rng(1)
+    orders = [generator.permutation(40) if shuffle else np.arange(40) for _ in range(2)]
+    batch = int(np.flatnonzero(orders[1] == row)[0]) // 8
+    assert str(caught.value) == (
+        f"fit: the cost of step {5 + batch + 1} (epoch 2, batch {batch + 1}) is nan; the model is "
+        f"as it was before that step; row {row} of x holds NaN or infinity"
+    )
+    history = caught.value.history  # type: ignore[attr-defined]
+    assert (history.epochs, ends.ended) == (1, [1])
+    for i in [*orders[0].reshape(5, 8), *orders[1].reshape(5, 8)[:batch]]:
+        mk.train_step(by_hand.net, by_hand.loss, other, by_hand.x[i], by_hand.y[i])
+    assert_same_bits(p.net.parameters.copy(), by_hand.net.parameters.copy())
+    assert opt.steps == other.steps == 5 + batch
+
+
+def test_a_training_that_diverges() -> None:
+    p = Problem(FIVE["regression"], 40)
+    with pytest.raises(
+        FloatingPointError,
+        match=r"^fit: the cost of step \d+ \(epoch \d+, batch \d+\) is (inf|nan); the model is as "
+        r"it was before that step; a smaller learning rate or clip_norm may help$",
+    ):
+        fit(p, mk.SGD(p.net, lr=1e6), epochs=50)
+    clipped = Problem(FIVE["regression"], 40)
+    history = fit(clipped, mk.SGD(clipped.net, lr=1e6, clip_norm=1e-7), epochs=50)
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_nan_may_go_on() -> None:
+    p, by_hand = (Problem(FIVE["regression"], 40) for _ in range(2))
+    p.y[3] = by_hand.y[3] = np.inf
+    history = fit(p, mk.SGD(p.net), epochs=2, batch_size=8, shuffle=False, stop_on_nan=False)
+    assert not np.isfinite(history["loss"]).any()
+    opt = mk.SGD(by_hand.net)
+    for _ in range(2):
+        for i in np.arange(40).reshape(5, 8):
+            mk.train_step(by_hand.net, by_hand.loss, opt, by_hand.x[i], by_hand.y[i])
+    assert_same_bits(p.net.parameters.copy(), by_hand.net.parameters.copy())
+    with pytest.raises(FloatingPointError, match="row 3 of y holds NaN or infinity"):
+        fit(p, mk.SGD(p.net))
+    with pytest.raises(TypeError, match="fit: stop_on_nan must be True or False; got 1"):
+        fit(p, mk.SGD(p.net), stop_on_nan=1)
+
+
 def test_weights_whose_sum_overflows_are_refused() -> None:
     p = Problem(FIVE["regression"], 4)
     with pytest.raises(ValueError, match="the sum of sample_weight must be finite; got inf"):

@@ -263,7 +263,8 @@ void bind_networks(py::module_& m) {
            py::arg("y"), py::arg("sample_weight"))
       .def("train_epoch", &NetworkObject::train_epoch, py::arg("loss"), py::arg("optimizer"), py::arg("x"),
            py::arg("y"), py::arg("sample_weight"), py::arg("order"), py::arg("batch_size"),
-           py::arg("factors"), py::arg("position"), py::arg("steps"), py::arg("stop"));
+           py::arg("factors"), py::arg("position"), py::arg("steps"), py::arg("stop"))
+      .def_readwrite("epoch", &NetworkObject::epoch);
 }
 
 }  // namespace mlpkern::bindings

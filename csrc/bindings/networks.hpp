@@ -56,6 +56,7 @@ class NetworkObject {
                                 const py::object& y, const py::object& weight, const py::object& order,
                                 Index batch_size, const py::object& factors, EpochPosition position,
                                 Index steps, bool stop) = 0;
+  EpochPosition epoch{0, 0.0, 0};  // where train_epoch stands: after its last whole step, also if it threw
   // derivatives.cpp
   virtual py::array jacobian(const py::object& x, const py::object& out) const = 0;
   virtual py::array parameter_jacobian(const py::object& x, const py::object& out) const = 0;

@@ -99,7 +99,9 @@ py::tuple NetworkOf<T>::train_epoch(const LossObject& loss, OptimizerObject& opt
   const Use use(usages_, true, "fit");
   kept_shape_.clear();
   const bool mean = loss.loss().reduction == Reduction::mean;
-  auto [row, total, rows] = position;
+  epoch = position;
+  Index &row = std::get<0>(epoch), &rows = std::get<2>(epoch);
+  double& total = std::get<1>(epoch);
   const Index left = ceil_div(n - row, batch_size);
   steps = steps < 0 ? left : std::min(steps, left);
   const double work = 3 * multiply_adds(std::min(n - row, steps * batch_size)) +
@@ -108,9 +110,12 @@ py::tuple NetworkOf<T>::train_epoch(const LossObject& loss, OptimizerObject& opt
   double reduced = 0;
   compute(work, [&] {
     InterruptTimer timer;
-    for (Index step = 0; step < steps; ++step, row += batch_size) {
+    for (Index step = 0; step < steps; ++step) {
       const Index count = std::min(batch_size, n - row);
-      if (weights_nothing(loss, samples.targets.weight.data, order.data, row, count)) continue;
+      if (weights_nothing(loss, samples.targets.weight.data, order.data, row, count)) {
+        row += count;
+        continue;
+      }
       Batch<T> batch = {samples.x.data, samples.targets.targets(), count, nullptr};
       if (order.data != nullptr) {
         batch.order = order.data + row;
@@ -120,8 +125,12 @@ py::tuple NetworkOf<T>::train_epoch(const LossObject& loss, OptimizerObject& opt
       }
       const double cost = network_.value_and_gradient(batch, loss.loss(), gradients_);
       finite = finite && std::isfinite(cost);
-      if (stop && !finite) break;
+      if (stop && !finite) {
+        network_.withdraw_pass();
+        break;
+      }
       optimizer.template update<T>(factors.data == nullptr ? 1.0 : factors.data[step]);
+      row += count;
       rows += count;
       // A single batch's cost is the epoch's: cost n / n may differ from it in the last place.
       total += mean && count != n ? cost * static_cast<double>(count) : cost;
@@ -129,7 +138,7 @@ py::tuple NetworkOf<T>::train_epoch(const LossObject& loss, OptimizerObject& opt
     }
     reduced = mean && rows > 0 && batch_size < n ? total / static_cast<double>(rows) : total;
   });
-  return py::make_tuple(std::min(row, n), total, rows, reduced, finite);
+  return py::make_tuple(row, total, rows, reduced, finite);
 }
 
 template class NetworkOf<float>;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The state of a dropout: its seed, and how many passes have drawn from it. Whoever uses it, in one network
-// or in several, counts on.
+// The state of a dropout: its seed, and how many whole passes have drawn from it. Whoever uses it, in one
+// network or in several, counts on.
 #pragma once
 
 #include <cmath>
@@ -24,10 +24,10 @@ constexpr std::uint64_t mixed(std::uint64_t z) {
   return z ^ (z >> 31);
 }
 
-// The mask of a pass at one place of a program: the value that the dropout makes there.
-inline DropoutMask mask_of_pass(const Dropout& dropout, Index place) {
+// The mask of the next pass at one place of a program: the value that the dropout makes there.
+inline DropoutMask next_mask(const Dropout& dropout, Index place) {
   const std::uint64_t at_place = mixed(dropout.seed) + static_cast<std::uint64_t>(place);
-  const std::uint64_t key = mixed(mixed(at_place) + static_cast<std::uint64_t>(dropout.passes));
+  const std::uint64_t key = mixed(mixed(at_place) + static_cast<std::uint64_t>(dropout.passes + 1));
   const double keep = 1 - dropout.p;
   return {{static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)},
           static_cast<std::uint32_t>(std::floor(keep * 0x1p32)),  // p > 0, so less than 2^32

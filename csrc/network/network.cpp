@@ -77,21 +77,25 @@ double Network<T>::value(const T* x, const Targets<T>& targets, Index n, const L
 }
 
 template <class T>
-void Network<T>::begin_pass() {
+void Network<T>::count_pass(int by) {
   const auto& operations = program_.operations;
   for (auto op = operations.begin(); op != operations.end(); ++op) {
     const auto same = [&](const Operation& other) { return other.dropout == op->dropout; };
-    if (op->dropout != nullptr && std::find_if(operations.begin(), op, same) == op) ++op->dropout->passes;
+    if (op->dropout != nullptr && std::find_if(operations.begin(), op, same) == op) op->dropout->passes += by;
   }
+}
+
+template <class T>
+void Network<T>::draw_masks() {
   for (Operation& op : program_.operations) {
-    if (op.dropout != nullptr) op.mask = mask_of_pass(*op.dropout, op.output);
+    if (op.dropout != nullptr) op.mask = next_mask(*op.dropout, op.output);
   }
 }
 
 template <class T>
 void Network<T>::forward(const T* x, Index n, T* y) {
   kept_tiling_.n = 0;  // until every value is there
-  begin_pass();
+  draw_masks();
   const Tiling tiling = tiling_of_training<T>(program_, n);
   const Index D = program_.input_width(), K = program_.output_width(), last = program_.output();
   kept_.reserve(tiling.tiles() * tiling.tile, program_.widths);
@@ -104,6 +108,7 @@ void Network<T>::forward(const T* x, Index n, T* y) {
     pass.unturn(v.data[last] + rows.first * K, K, rows, y + rows.first * K);
   });
   kept_tiling_ = tiling;
+  count_pass(1);
 }
 
 template <class T>

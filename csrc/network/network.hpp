@@ -81,6 +81,9 @@ class Network {
   void hessian_product(const T* x, const Targets<T>& targets, Index n, const Loss& loss,
                        const Arrays<const T>& direction, bool gauss_newton, const Arrays<T>& product) const;
 
+  // Counts a pass back whose step is not taken: the next one draws its masks again.
+  void withdraw_pass() { count_pass(-1); }
+
   // The cost of a batch; `gradients` become its gradient.
   double value_and_gradient(const Batch<T>& batch, const Loss& loss, const Arrays<T>& gradients);
 
@@ -100,8 +103,9 @@ class Network {
     bool fresh;
   };
 
-  // Draws the masks of another pass that trains.
-  void begin_pass();
+  // The masks of the next pass that trains, which is counted once it is whole.
+  void draw_masks();
+  void count_pass(int by);
 
   Passes<T> passes() const;
   // The threads for a forward pass over so many rows; backward takes twice as long.

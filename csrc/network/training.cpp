@@ -154,7 +154,7 @@ double Network<T>::value_and_gradient(const Batch<T>& batch, const Loss& asked, 
   const Index D = program_.input_width(), K = program_.widths[at(last)], n = batch.n;
   const std::int64_t* order = batch.order;
   kept_tiling_.n = 0;  // a step leaves nothing for a later backward
-  begin_pass();
+  draw_masks();
   cost_.reserve(n);
   factor_.reserve(n);
   if (order != nullptr) {
@@ -182,6 +182,7 @@ double Network<T>::value_and_gradient(const Batch<T>& batch, const Loss& asked, 
             pass.evaluate(loss, t, last, v, rows, factor_.data() + rows.first, cost_.data() + rows.first,
                           d.data[at(last)] + (rows.first - d.origin) * K);
           });
+  count_pass(1);
   return reduced_cost(cost_.data(), factor_.data(), n);
 }
 

@@ -41,17 +41,39 @@ from mlpkern.training import *
 
 if TYPE_CHECKING:
     from mlpkern import reference
+    from mlpkern.checkpoints import Checkpoint, TrainingState, load_checkpoint
     from mlpkern.graph import Graph
     from mlpkern.persistence import load, save
+    from mlpkern.schedules import (
+        ConstantSchedule,
+        CosineSchedule,
+        ExponentialSchedule,
+        OneCycle,
+        ReduceOnPlateau,
+        Schedule,
+        StepSchedule,
+        WarmUp,
+    )
     from mlpkern.trace import Trace
 
 __version__ = _core.__version__
 
 # Imported when first asked for: most programs never do.
 _LATER = {
+    "Checkpoint": "mlpkern.checkpoints",
+    "ConstantSchedule": "mlpkern.schedules",
+    "CosineSchedule": "mlpkern.schedules",
+    "ExponentialSchedule": "mlpkern.schedules",
     "Graph": "mlpkern.graph",
+    "OneCycle": "mlpkern.schedules",
+    "ReduceOnPlateau": "mlpkern.schedules",
+    "Schedule": "mlpkern.schedules",
+    "StepSchedule": "mlpkern.schedules",
     "Trace": "mlpkern.trace",
+    "TrainingState": "mlpkern.checkpoints",
+    "WarmUp": "mlpkern.schedules",
     "load": "mlpkern.persistence",
+    "load_checkpoint": "mlpkern.checkpoints",
     "save": "mlpkern.persistence",
 }
 
@@ -69,11 +91,22 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Checkpoint",
+    "ConstantSchedule",
+    "CosineSchedule",
+    "ExponentialSchedule",
     "Frozen",
     "Graph",
     "Map",
+    "OneCycle",
+    "ReduceOnPlateau",
+    "Schedule",
+    "StepSchedule",
     "Trace",
+    "TrainingState",
+    "WarmUp",
     "load",
+    "load_checkpoint",
     "reference",
     "save",
     *_activations.__all__,

@@ -178,3 +178,4 @@ class Network:
         steps: int,
         stop: bool,
     ) -> tuple[int, float, int, float, bool]: ...
+    epoch: tuple[int, float, int]

@@ -1,34 +1,51 @@
 """Networks in files: `save` and `load`, one .npz without pickle.
 
-The file is a zip archive of three arrays, stored uncompressed, which np.load reads as well:
+The file is a container of three arrays (see `container`):
 
     model       JSON as UTF-8 bytes: format, version, dtype, and the architecture as net.config()
     metadata    JSON as UTF-8 bytes: whatever was given to save
     parameters  (P,) float32 or float64, in the order of net.parameters
 
-A file is written beside its place, synced and renamed, so that a reader finds the old one or the
-new one. Reading trusts nothing: every size is held against the file's before memory is reserved.
+A checkpoint has arrays of a training beside them, all of whose names begin with "training".
 """
 
-import io
 import json
 import os
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import mlpkern as mk
+from mlpkern.container import (
+    StrPath,
+    arrays_in,
+    as_bytes,
+    as_object,
+    read,
+    refusing,
+    write_arrays,
+    write_whole,
+)
+
+__all__ = [
+    "StrPath",
+    "build",
+    "checked_metadata",
+    "count_parameters",
+    "describe",
+    "load",
+    "load_with_metadata",
+    "refusing",
+    "save",
+    "write_whole",
+]
 
 FORMAT, VERSION = "mlpkern", 1
 MOST_MAPS = 10_000
-_MAGIC = b"PK\x03\x04"
 _MEMBERS = ("model.npy", "metadata.npy", "parameters.npy")
 _DTYPES = {"float32": np.dtype("<f4"), "float64": np.dtype("<f8")}
-
-StrPath = str | os.PathLike[str]
 
 
 def save(path: StrPath, net: Any, metadata: Mapping[str, Any] | None = None) -> None:
@@ -49,26 +66,16 @@ def save(path: StrPath, net: Any, metadata: Mapping[str, Any] | None = None) -> 
     ValueError
         Other networks own maps inside `net` (save its `copy()`), or it has over 10,000 maps.
     """
-    if not hasattr(net, "config") or not hasattr(net, "parameters"):
-        raise TypeError(f"save needs a network such as an MLP, not {type(net).__name__}")
-    parameters: NDArray[Any] = net.parameters
-    model = {
-        "format": FORMAT,
-        "version": VERSION,
-        "dtype": parameters.dtype.name,
-        "config": net.config(),
+    write_arrays(path, arrays_of("save", net, metadata))
+
+
+def arrays_of(who: str, net: Any, metadata: Mapping[str, Any] | None) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a network's file."""
+    return {
+        "model": as_bytes(json.dumps(describe(who, net))),
+        "metadata": as_bytes(checked_metadata(metadata)),
+        "parameters": net.parameters,
     }
-    _parameters(model["config"])
-    try:
-        texts = [json.dumps(text, allow_nan=False) for text in (model, dict(metadata or {}))]
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"metadata must be what JSON can hold: {error}") from None
-    arrays: dict[str, Any] = {
-        "model": np.frombuffer(texts[0].encode(), np.uint8),
-        "metadata": np.frombuffer(texts[1].encode(), np.uint8),
-        "parameters": parameters.astype(parameters.dtype.newbyteorder("<"), copy=False),
-    }
-    write_whole(path, lambda file: np.savez(file, **arrays))
 
 
 def load(path: StrPath) -> Any:
@@ -86,100 +93,70 @@ def load(path: StrPath) -> Any:
 
 def load_with_metadata(path: StrPath) -> tuple[Any, dict[str, Any]]:
     """Return the network of a file that `save` wrote, and the metadata; errors as `load` has."""
-    with open(path, "rb") as file:
-        data = file.read(len(_MAGIC))
-        if data == _MAGIC:
-            data += file.read()
+    data = read(path)
+    with refusing(os.fspath(path)):
+        return network_of(arrays_in(data, check_members))
+
+
+def check_members(names: list[str]) -> None:
+    """Refuses a file of other arrays than a network's and a training's."""
+    if sorted(name for name in names if not name.startswith("training")) != sorted(_MEMBERS):
+        raise ValueError(f"it must hold {', '.join(_MEMBERS)}, and nothing else")
+
+
+def network_of(arrays: Mapping[str, NDArray[Any]]) -> tuple[Any, dict[str, Any]]:
+    """Return the network and the metadata of a file's arrays."""
+    model, parameters = as_object(arrays["model"], "model"), arrays["parameters"]
+    net = build(model, parameters.dtype, parameters.size)
+    net.parameters[...] = parameters
+    return net, as_object(arrays["metadata"], "metadata")
+
+
+def describe(who: str, net: Any) -> dict[str, Any]:
+    """Return the architecture of a network as files hold it; errors as `save` has."""
+    if not hasattr(net, "config") or not hasattr(net, "parameters"):
+        raise TypeError(f"{who} needs a network such as an MLP, not {type(net).__name__}")
+    model = {
+        "format": FORMAT,
+        "version": VERSION,
+        "dtype": net.parameters.dtype.name,
+        "config": net.config(),
+    }
+    count_parameters(model["config"])
+    return model
+
+
+def checked_metadata(metadata: Mapping[str, Any] | None) -> str:
+    """Return the metadata as JSON."""
     try:
-        return _read(data)
-    except MemoryError:
-        raise
-    except Exception as error:  # zipfile, numpy and json raise a dozen kinds for bad bytes
-        why = "it is nested too deeply" if isinstance(error, RecursionError) else error
-        raise ValueError(f"{os.fspath(path)} is not a model that can be read: {why}") from None
+        return json.dumps(dict(metadata or {}), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"metadata must be what JSON can hold: {error}") from None
 
 
-def write_whole(path: StrPath, write: Callable[[IO[bytes]], object]) -> None:
-    """Have `write` fill a file that takes the place of `path` once it is on the disk."""
-    place = Path(os.path.realpath(path))
-    temporary = place.with_name(f".{place.name}.{os.urandom(6).hex()}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(place)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":  # the new name is on the disk too
-        directory = os.open(place.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+def build(model: dict[str, Any], dtype: np.dtype[Any], size: int) -> Any:
+    """Return the network of an architecture that `size` parameters of a dtype came with.
 
-
-def _read(data: bytes) -> tuple[Any, dict[str, Any]]:
-    import zipfile  # here: with it, `import mlpkern` takes milliseconds more
-
-    if not data.startswith(_MAGIC):
-        raise ValueError("it is no zip archive")
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        members = archive.infolist()
-        if sorted(member.filename for member in members) != sorted(_MEMBERS):
-            raise ValueError(f"it must hold {', '.join(_MEMBERS)}, and nothing else")
-        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise ValueError("its arrays must be stored uncompressed")
-        if sum(member.file_size for member in members) > len(data):
-            raise ValueError("it announces more bytes than it has")
-        model, metadata, parameters = (_array(archive.read(name)) for name in _MEMBERS)
-    return _network(_json(model, "model"), parameters), _json(metadata, "metadata")
-
-
-def _array(data: bytes) -> NDArray[Any]:
-    """Return the one-dimensional array of an .npy file; its header must announce what is there."""
-    file = io.BytesIO(data)
-    if np.lib.format.read_magic(file) != (1, 0):
-        raise ValueError("its arrays must have version 1.0 of the .npy format")
-    shape, _, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=1024)
-    if dtype.hasobject or dtype.str not in ("|u1", "<f4", "<f8") or len(shape) != 1:
-        raise ValueError(
-            f"its arrays must be bytes or floats in one dimension, not {dtype} {shape}"
-        )
-    there = len(data) - file.tell()
-    if shape[0] * dtype.itemsize != there:
-        raise ValueError(f"an array of {shape[0]} {dtype} has {there} bytes")
-    return np.frombuffer(data, dtype, offset=file.tell())
-
-
-def _json(array: NDArray[Any], name: str) -> dict[str, Any]:
-    value = json.loads(array.tobytes()) if array.dtype == np.uint8 else None
-    if not isinstance(value, dict):
-        raise ValueError(f"{name} must be a JSON object")
-    return value
-
-
-def _network(model: dict[str, Any], parameters: NDArray[Any]) -> Any:
+    Nothing is built, and no memory reserved, where the parameters are not what it needs.
+    """
     if model.get("format") != FORMAT:
         raise ValueError(f"its format must be {FORMAT!r}, not {model.get('format')!r}")
     if model.get("version") != VERSION:
         raise ValueError(f"its version must be {VERSION}, not {model.get('version')!r}")
-    dtype = model.get("dtype")
-    if dtype not in _DTYPES or parameters.dtype != _DTYPES[dtype]:
-        raise ValueError(f"its dtype is {dtype!r}, and its parameters are {parameters.dtype}")
+    name = model.get("dtype")
+    if name not in _DTYPES or dtype != _DTYPES[name]:
+        raise ValueError(f"its dtype is {name!r}, and its parameters are {dtype}")
     config: Any = model.get("config")
-    count = _parameters(config)
-    if count == parameters.size:  # asked before building reserves the memory, and after it
-        net = mk.from_config(config, np.dtype(dtype))
+    count = count_parameters(config)
+    if count == size:  # asked before building reserves the memory, and after it
+        net = mk.from_config(config, np.dtype(name))
         count = net.parameters.size
-    if count != parameters.size:
-        raise ValueError(f"its network has {count} parameters, and it holds {parameters.size}")
-    net.parameters[...] = parameters
+    if count != size:
+        raise ValueError(f"its network has {count} parameters, and it holds {size}")
     return net
 
 
-def _parameters(config: Any) -> int:
+def count_parameters(config: Any) -> int:
     """Return the number of parameters of an architecture; ValueError where it has too many maps."""
     count, maps = _measure(config, [])
     if maps > MOST_MAPS:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import time
+import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpkern import maps
-from mlpkern._arguments import flag, integer, number
+from mlpkern._arguments import flag, integer
+from mlpkern.callbacks import Callback, EarlyStopping, History
+from mlpkern.fitting import Fitting
 from mlpkern.losses import Loss
 from mlpkern.maps import Map
 from mlpkern.optimizers import Optimizer
+from mlpkern.samples import split
+
+if TYPE_CHECKING:
+    from mlpkern.checkpoints import Checkpoint, TrainingState
 
 __all__ = ["EarlyStopping", "History", "fit", "train_step", "value_and_gradient"]
 
@@ -95,99 +101,6 @@ def value_and_gradient(
     return net._core_for(x).core.value_and_gradient(loss._core, x, y, sample_weight)
 
 
-class History(dict[str, list[float]]):
-    """What :func:`fit` saw, a number an epoch: ``history["loss"]``, ``history["val_loss"]``.
-
-    Attributes
-    ----------
-    net, optimizer
-        What is being trained.
-    epochs : int
-        Epochs done.
-    seconds : float
-        Time since the start.
-    """
-
-    def __init__(self, net: Map, optimizer: Optimizer) -> None:
-        super().__init__(loss=[])
-        self.net, self.optimizer = net, optimizer
-        self.seconds = 0.0
-
-    @property
-    def epochs(self) -> int:
-        """Epochs done."""
-        return len(self["loss"])
-
-    def __repr__(self) -> str:
-        last = ", ".join(f"{key} {values[-1]:.4g}" for key, values in self.items() if values)
-        return f"<History: {self.epochs} epochs, {self.seconds:.2f} s, {last}>"
-
-
-class EarlyStopping:
-    """A callback that ends training when a monitored number has stopped falling.
-
-    Parameters
-    ----------
-    patience : int
-        Epochs without an improvement after which training ends.
-    monitor : str
-        A key of the history; by default ``"val_loss"`` where there is one, else ``"loss"``.
-    min_delta : float
-        What counts as an improvement.
-    restore_best : bool
-        Put back the parameters of the best epoch in the end.
-    """
-
-    def __init__(
-        self,
-        patience: int = 5,
-        *,
-        monitor: str | None = None,
-        min_delta: float = 0.0,
-        restore_best: bool = True,
-    ) -> None:
-        self.patience = integer("EarlyStopping", "patience", patience, 1)
-        self.min_delta = number("EarlyStopping", "min_delta", min_delta)
-        self.restore_best = flag("EarlyStopping", "restore_best", restore_best)
-        self.monitor = monitor
-        self._forget()
-
-    def begin(self, history: History) -> None:
-        """Forgets what it saw before; ``fit`` calls it first."""
-        self._key(history)
-        self._forget()
-
-    def _key(self, history: History) -> str:
-        key = self.monitor or ("val_loss" if "val_loss" in history else "loss")
-        if key not in history:
-            raise ValueError(
-                f"EarlyStopping: monitor must be one of {', '.join(history)}; got {key!r}"
-            )
-        return key
-
-    def _forget(self) -> None:
-        self.best = float("inf")
-        self.best_epoch = 0
-        self._parameters: NDArray[Any] | None = None
-
-    def __call__(self, history: History) -> bool:
-        """Whether to stop, after an epoch."""
-        key = self._key(history)
-        if history[key][-1] < self.best - self.min_delta:
-            self.best, self.best_epoch = history[key][-1], history.epochs
-            if self.restore_best:
-                self._parameters = history.net.parameters.copy()
-        return history.epochs - self.best_epoch >= self.patience
-
-    def end(self, history: History) -> None:
-        """Restores the best parameters; ``fit`` calls it last, also after an interrupt."""
-        if self._parameters is not None:
-            history.net.parameters[...] = self._parameters
-
-
-Callback = Callable[[History], Any]
-
-
 def fit(
     net: Map,
     x: ArrayLike,
@@ -203,6 +116,10 @@ def fit(
     validation: tuple[ArrayLike, ArrayLike] | float | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
+    schedule: Callable[[float], float] | None = None,
+    stop_on_nan: bool = True,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+    resume: TrainingState | str | os.PathLike[str] | bool | None = None,
 ) -> History:
     """Trains a network: epochs of steps on batches, each epoch one call into C++.
 
@@ -226,123 +143,112 @@ def fit(
         Each is called with the history after every epoch; training ends when one returns True.
     progress : bool
         Show a bar (needs tqdm).
+    schedule : callable, optional
+        Gives the factor of the optimizer's learning rate for each step, called with the time in
+        epochs: :class:`CosineSchedule` and others, or a function such as ``lambda t: 0.9**t``.
+    stop_on_nan : bool
+        End with an error at a cost that is NaN or infinite, before its step; False goes on.
+    checkpoint : Checkpoint or path, optional
+        Where to write, and how often, what is needed to go on; a path alone means every epoch.
+    resume : path, TrainingState or True, optional
+        Go on from a checkpoint, up to ``epochs`` in all, to the same bits as without the
+        interruption. True goes on from the file of ``checkpoint`` where there is one, and begins
+        where there is none. What is not in a checkpoint is the caller's to give again: the network
+        and the optimizer (made alike; both get the checkpoint's numbers), the samples, the loss,
+        the schedule, the callbacks. ``seed`` has no effect.
 
     Returns
     -------
     history : History
-        ``history["loss"]`` holds the mean cost of the batches of each epoch, each before its step.
+        ``history["loss"]`` holds the mean cost of the batches of each epoch, each before its step;
+        ``history["lr"]``, with a schedule, the learning rate of each epoch's last step.
 
     Raises
     ------
+    FloatingPointError
+        At a cost that is NaN or infinite; ``error.history`` is the history.
     KeyboardInterrupt
-        On Ctrl-C, within 250 ms; the model is at its last whole step.
+        On Ctrl-C, within 250 ms; the model is at its last whole step, and so is the checkpoint.
+    ValueError
+        Before anything is written, if ``resume`` is no checkpoint or one of another network, dtype,
+        optimizer, loss or number of samples.
     """
     _check_training("fit", net, loss, optimizer)
     epochs = integer("fit", "epochs", epochs, 0)
     batch_size = integer("fit", "batch_size", batch_size, 1)
-    shuffle = flag("fit", "shuffle", shuffle)
-    x, y, sample_weight, held_out = _split(np.asarray(x), np.asarray(y), sample_weight, validation)
-    x = np.ascontiguousarray(x)
-    batch_size = min(batch_size, len(x))
-    generator = np.random.default_rng(None if seed is None else integer("fit", "seed", seed, 0))
-    compiled = net._core_for(x)
-    core, training = compiled.core, compiled.training.core
-    history = History(net, optimizer)
-    if held_out is not None:
-        history["val_loss"] = []
-    if held_out is not None:
-        _check_validation(net, loss, *held_out)
-    for callback in callbacks:
-        if not callable(callback):
-            raise TypeError(f"fit: callbacks must be callable; got {type(callback).__name__}")
-    start = time.perf_counter()
-    for callback in callbacks:
-        getattr(callback, "begin", lambda _: None)(history)
-    bar = _progress_bar(epochs) if progress else None
+    samples = split(np.asarray(x), np.asarray(y), sample_weight, validation)
+    fitting = Fitting(
+        net=net,
+        loss=loss,
+        optimizer=optimizer,
+        samples=samples,
+        batch_size=min(batch_size, len(samples.x)),
+        shuffle=flag("fit", "shuffle", shuffle),
+        generator=np.random.default_rng(None if seed is None else integer("fit", "seed", seed, 0)),
+        schedule=schedule,
+        callbacks=callbacks,
+        checkpoint=_checkpoint(checkpoint),
+        stop_on_nan=flag("fit", "stop_on_nan", stop_on_nan),
+    )
+    samples.check_held_out(net, loss)
+    for name, called in [("callbacks", c) for c in callbacks] + [("schedule", schedule)]:
+        if called is not None and not callable(called):
+            raise TypeError(f"fit: {name} must be callable; got {type(called).__name__}")
+    saved = _saved(resume, fitting.checkpoint)
+    fitting.begin()
+    if saved is not None:
+        from mlpkern.resuming import resume as put_back
+
+        put_back(saved, fitting)
+    bar = _ProgressBar(epochs, fitting.history.epochs) if progress else None
     try:
-        for _ in range(epochs):
-            optimizer._check_place("fit")  # a callback may have made the network part of another
-            order = generator.permutation(len(x)) if shuffle else None
-            *_, cost, _ = training.train_epoch(
-                loss._core,
-                optimizer._core,
-                x,
-                y,
-                sample_weight,
-                order,
-                batch_size,
-                None,
-                (0, 0.0, 0),
-                -1,
-                False,
-            )
-            history["loss"].append(cost)
-            if held_out is not None:
-                history["val_loss"].append(core.value(loss._core, *held_out, None))
-            history.seconds = time.perf_counter() - start
-            if bar is not None:
-                last = {key: f"{values[-1]:.4g}" for key, values in history.items()}
-                bar.set_postfix(last, refresh=False)
-                bar.update()
-            answers = [callback(history) for callback in callbacks]
-            if any(isinstance(a, bool | np.bool_) and a for a in answers):
-                break
+        fitting.run(epochs, bar or (lambda _: None))
     finally:
         if bar is not None:
             bar.close()
-        for callback in callbacks:
-            getattr(callback, "end", lambda _: None)(history)
-        history.seconds = time.perf_counter() - start
-    return history
+        fitting.end()
+    return fitting.history
 
 
-def _check_validation(net: Map, loss: Loss, x: Any, y: Any) -> None:
-    """Refuses what does not fit, before any step."""
-    try:
-        net._core_for(x).core.value(loss._core, x, y, None)
-    except (TypeError, ValueError) as error:
-        text = str(error).removeprefix("value: ")
-        raise type(error)(f"fit: validation {text}") from None
+def _checkpoint(given: Any) -> Checkpoint | None:
+    if given is None:
+        return None
+    from mlpkern.checkpoints import Checkpoint  # here: with it, `import mlpkern` takes longer
+
+    return given if isinstance(given, Checkpoint) else Checkpoint(given)
 
 
-def _split(
-    x: NDArray[Any], y: NDArray[Any], weight: ArrayLike | None, validation: Any
-) -> tuple[NDArray[Any], NDArray[Any], ArrayLike | None, tuple[Any, Any] | None]:
-    """Training samples, and the held-out ones where there are any."""
-    if x.ndim != 2 or len(x) == 0:
-        raise ValueError(f"fit: x must be (n, D) with at least one sample; got {x.shape}")
-    if validation is None:
-        return x, y, weight, None
-    if isinstance(validation, tuple | list):
-        if len(validation) != 2:
-            raise ValueError(f"fit: validation must be (x, y); got {len(validation)} items")
-        return x, y, weight, (validation[0], validation[1])
-    if isinstance(validation, bool) or not isinstance(validation, int | float | np.floating):
-        raise TypeError(
-            f"fit: validation must be (x, y) or a number; got {type(validation).__name__}"
-        )
-    if y.ndim == 0 or (weight is not None and np.asarray(weight).shape != (len(x),)):
-        raise ValueError(
-            f"fit: y and sample_weight must have {len(x)} rows, as x has; "
-            f"got y {y.shape}, sample_weight {np.asarray(weight).shape}"
-        )
-    if not 0 < validation < 1:
-        raise ValueError(f"fit: validation must be between 0 and 1; got {validation}")
-    held_out = round(len(x) * validation)
-    if not 0 < held_out < len(x) or len(x) != len(y):
-        raise ValueError(
-            f"fit: validation must leave samples on both sides; got {validation} of {len(x)}"
-        )
-    keep = len(x) - held_out
-    kept_weight = None if weight is None else np.asarray(weight)[:keep]
-    return x[:keep], y[:keep], kept_weight, (x[keep:], y[keep:])
+def _saved(resume: Any, checkpoint: Checkpoint | None) -> TrainingState | None:
+    """What to go on from, None where training begins."""
+    if resume is None or resume is False:
+        return None
+    from mlpkern.checkpoints import TrainingState, load_checkpoint
+
+    if isinstance(resume, TrainingState):
+        return resume
+    if resume is not True:
+        return load_checkpoint(resume)
+    if checkpoint is None:
+        raise ValueError("fit: resume=True needs a checkpoint, whose file it goes on from")
+    return load_checkpoint(checkpoint.path) if os.path.exists(checkpoint.path) else None
 
 
-def _progress_bar(epochs: int) -> Any:
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        raise ImportError(
-            "fit: progress=True needs tqdm; install it with: pip install 'mlpkern[demo]'"
-        ) from None
-    return tqdm(total=epochs, unit="epoch", dynamic_ncols=True)
+class _ProgressBar:
+    """A bar of epochs, with the last numbers of the history behind it."""
+
+    def __init__(self, epochs: int, done: int) -> None:
+        try:
+            from tqdm.auto import tqdm
+        except ImportError:
+            raise ImportError(
+                "fit: progress=True needs tqdm; install it with: pip install 'mlpkern[demo]'"
+            ) from None
+        self._bar = tqdm(total=epochs, initial=done, unit="epoch", dynamic_ncols=True)
+
+    def __call__(self, history: History) -> None:
+        last = {key: f"{values[-1]:.4g}" for key, values in history.items()}
+        self._bar.set_postfix(last, refresh=False)
+        self._bar.update()
+
+    def close(self) -> None:
+        self._bar.close()

@@ -17,6 +17,7 @@ import mlpkern as mk
 from mlpkern.datasets import Dataset, Scaling, prepare, read_table
 from mlpkern.persistence import save
 
+from . import training_options
 from .common import (
     UsageError,
     activation,
@@ -24,20 +25,11 @@ from .common import (
     can_show_progress,
     fraction,
     positive,
-    positive_float,
     seed,
     threads,
     to_json,
     widths,
 )
-
-_OPTIMIZERS = {
-    "sgd": mk.SGD,
-    "adam": mk.Adam,
-    "adamw": mk.AdamW,
-    "rmsprop": mk.RMSprop,
-    "adagrad": mk.Adagrad,
-}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -78,12 +70,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     network.add_argument(
         "--batch-size", type=positive, default=128, metavar="N", help="default: %(default)s"
     )
-    network.add_argument(
-        "--optimizer", choices=tuple(_OPTIMIZERS), default="adam", help="default: %(default)s"
-    )
-    network.add_argument(
-        "--lr", type=positive_float, metavar="LR", help="learning rate (default: the optimizer's)"
-    )
+    training_options.add(network)
     network.add_argument(
         "--early-stopping",
         type=positive,
@@ -93,6 +80,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     network.add_argument("--seed", type=seed, default=0, metavar="N", help="default: %(default)s")
     add_threads(network)
+    training_options.add_checkpoints(parser.add_argument_group("checkpoints"))
     output = parser.add_argument_group("output")
     output.add_argument("--save", metavar="FILE.npz", help="where to save the model")
     output.add_argument(
@@ -102,11 +90,12 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train, report, save."""
+    training_options.check(args)
     report = sys.stderr if args.json else sys.stdout
     table = read_table(args.data, args.target)
     data = prepare(table, args.task, args.test_fraction, args.seed)
     net, loss, y_train, target_scaling = _network(data, args)
-    optimizer = _OPTIMIZERS[args.optimizer](net, **({} if args.lr is None else {"lr": args.lr}))
+    optimizer = training_options.optimizer(net, args)
     shape = "-".join(str(width) for width in (data.x_train.shape[1], *args.hidden, _outputs(data)))
     learned = f"{len(data.classes)} classes" if data.classes else f"target {data.target}"
     print(
@@ -138,6 +127,7 @@ def run(args: argparse.Namespace) -> None:
         "threads": count,
         "isa": mk.isa(),
         "saved": args.save,
+        "checkpoint": args.checkpoint,
     }
     if args.save:
         save(args.save, net, _metadata(data, target_scaling, result, history))
@@ -157,7 +147,8 @@ def _network(
     """Return the network, its loss, the training targets, and how these were scaled."""
     sizes = [data.x_train.shape[1], *args.hidden, _outputs(data)]
     output = "softargmax" if data.classes else "identity"
-    net = mk.MLP(sizes, hidden=args.activation, output=output, dtype=np.float32, seed=args.seed)
+    plain = mk.MLP(sizes, hidden=args.activation, output=output, dtype=np.float32, seed=args.seed)
+    net = training_options.with_dropout(plain, args)
     if data.classes:
         return net, mk.CrossEntropy(), data.y_train, None
     scaling = Scaling.standard(data.y_train)
@@ -167,8 +158,8 @@ def _network(
 def _fit(
     net: Any, loss: Any, optimizer: Any, x: NDArray[Any], y: NDArray[Any], args: argparse.Namespace
 ) -> Any:
-    """Return the history of the training; RuntimeError where the loss left the numbers."""
-    callbacks: list[Any] = [lambda history: not np.isfinite(history["loss"][-1])]
+    """Return the history of the training."""
+    callbacks: list[Any] = []
     if not can_show_progress():
         callbacks.append(lambda history: _say(history, args))
     validation = None
@@ -181,7 +172,7 @@ def _fit(
         validation = (x[held_out], y[held_out])
         x, y = x[rest], y[rest]
         callbacks.append(mk.EarlyStopping(patience=args.early_stopping, restore_best=True))
-    history = mk.fit(
+    return mk.fit(
         net,
         x,
         y,
@@ -193,13 +184,8 @@ def _fit(
         validation=validation,
         callbacks=callbacks,
         progress=can_show_progress(),
+        **training_options.arguments(args),
     )
-    if not np.isfinite(history["loss"]).all():
-        raise RuntimeError(
-            f"the loss of epoch {len(history['loss'])} is {history['loss'][-1]}: "
-            f"training diverged, and a smaller --lr may help"
-        )
-    return history
 
 
 def _say(history: Any, args: argparse.Namespace) -> None:

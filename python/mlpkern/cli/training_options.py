@@ -1,0 +1,143 @@
+"""How `train` trains: its optimizer, schedule, dropout and checkpoints, as arguments."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import mlpkern as mk
+
+from .common import UsageError, fraction, positive, positive_float
+
+OPTIMIZERS = {
+    "sgd": mk.SGD,
+    "adam": mk.Adam,
+    "adamw": mk.AdamW,
+    "rmsprop": mk.RMSprop,
+    "adagrad": mk.Adagrad,
+}
+
+# By name, made of the epochs to go and of the numbers behind the name.
+_SCHEDULES: dict[str, Callable[..., mk.Schedule]] = {
+    "constant": lambda epochs, factor=1.0: mk.ConstantSchedule(factor),
+    "step": lambda epochs, step_size, gamma=0.1: mk.StepSchedule(step_size, gamma),
+    "exponential": lambda epochs, gamma: mk.ExponentialSchedule(gamma),
+    "cosine": lambda epochs, minimum=0.0: mk.CosineSchedule(epochs, minimum),
+    "one-cycle": lambda epochs, *numbers: mk.OneCycle(epochs, *numbers),
+    "plateau": lambda epochs, factor=0.1, patience=10.0: mk.ReduceOnPlateau(factor, int(patience)),
+}
+
+
+def add(parser: argparse._ActionsContainer) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "--optimizer", choices=tuple(OPTIMIZERS), default="adam", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--lr", type=positive_float, metavar="LR", help="learning rate (default: the optimizer's)"
+    )
+    parser.add_argument(
+        "--schedule",
+        type=_schedule,
+        metavar="NAME[:A[,B]]",
+        help="of the learning rate: cosine[:minimum], one-cycle[:peak_at], step:step_size[,gamma], "
+        "exponential:gamma, plateau[:factor[,patience]]; times in epochs",
+    )
+    parser.add_argument(
+        "--warm-up",
+        type=positive_float,
+        metavar="EPOCHS",
+        help="raise the learning rate over so many epochs first",
+    )
+    parser.add_argument(
+        "--weight-decay", type=positive_float, metavar="W", help="default: the optimizer's"
+    )
+    parser.add_argument(
+        "--clip-norm",
+        type=positive_float,
+        metavar="NORM",
+        help="make gradients smaller whose norm is greater",
+    )
+    parser.add_argument(
+        "--dropout", type=fraction, metavar="P", help="behind each hidden layer (default: none)"
+    )
+
+
+def add_checkpoints(parser: argparse._ActionsContainer) -> None:
+    """Declare the arguments about checkpoints."""
+    parser.add_argument(
+        "--checkpoint", metavar="FILE.npz", help="where to write all that --resume needs"
+    )
+    parser.add_argument(
+        "--checkpoint-every",
+        type=positive,
+        metavar="N",
+        help="epochs from one checkpoint to the next (default: 1)",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the checkpoint where there is one, to --epochs in all",
+    )
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse arguments that do not go together."""
+    for name in ("checkpoint_every", "resume"):
+        if getattr(args, name) and not args.checkpoint:
+            raise UsageError(f"--{name.replace('_', '-')} needs --checkpoint")
+    if args.warm_up and args.warm_up >= args.epochs:
+        raise UsageError(f"--warm-up must be less than --epochs {args.epochs}, not {args.warm_up}")
+
+
+def optimizer(net: Any, args: argparse.Namespace) -> Any:
+    """Return the optimizer; what was not given is left to it."""
+    given = {name: getattr(args, name) for name in ("lr", "weight_decay", "clip_norm")}
+    return OPTIMIZERS[args.optimizer](net, **{k: v for k, v in given.items() if v is not None})
+
+
+def arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of `fit` that are about schedules and checkpoints."""
+    checkpoint = None
+    if args.checkpoint:
+        checkpoint = mk.Checkpoint(args.checkpoint, epochs=args.checkpoint_every)
+    schedule = args.schedule and args.schedule(args.epochs - (args.warm_up or 0.0))
+    if args.warm_up:
+        schedule = mk.WarmUp(args.warm_up, schedule)
+    return {"schedule": schedule, "checkpoint": checkpoint, "resume": args.resume}
+
+
+def with_dropout(net: mk.MLP, args: argparse.Namespace) -> Any:
+    """Return a network of the same parameters with dropout behind each hidden activation."""
+    if args.dropout is None:
+        return net
+    maps = net.config()["maps"]
+    dropout = {"type": "Dropout", "p": args.dropout, "seed": args.seed}
+    inside = [part for place, f in enumerate(maps) for part in _behind(f, place, maps, dropout)]
+    made = mk.from_config({"type": "Chain", "maps": inside}, net.parameters.dtype)
+    made.parameters[...] = net.parameters
+    return made
+
+
+def _behind(f: Any, place: int, maps: list[Any], dropout: dict[str, Any]) -> list[Any]:
+    hidden = f["type"] != "Linear" and place < len(maps) - 1
+    return [f, dropout] if hidden else [f]
+
+
+def _schedule(text: str) -> Callable[[float], mk.Schedule]:
+    """Return what makes a schedule of the epochs to go, for argparse."""
+    name, _, rest = text.partition(":")
+    try:
+        make = _SCHEDULES[name]
+        numbers = [float(number) for number in rest.split(",")] if rest else []
+        make(1.0, *numbers)
+    except KeyError:
+        raise argparse.ArgumentTypeError(
+            f"must be one of {', '.join(_SCHEDULES)}, not {name!r}"
+        ) from None
+    except TypeError:
+        raise argparse.ArgumentTypeError(
+            f"{name} takes other numbers than {rest!r}, as --help tells"
+        ) from None
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return lambda epochs: make(epochs, *numbers)
