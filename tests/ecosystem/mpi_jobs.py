@@ -6,6 +6,8 @@ Each rank leaves what it found in FOLDER; test_mpi.py compares it with one proce
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -14,8 +16,9 @@ from typing import Any
 import numpy as np
 
 import mlpkern as mk
+from mlpkern import mpi
 
-EPOCHS = 4
+EPOCHS = 3
 ROWS = 60
 HELD_OUT = 12
 
@@ -39,7 +42,7 @@ def problem(spec: dict[str, Any]) -> tuple[Any, ...]:
 def settings(spec: dict[str, Any]) -> dict[str, Any]:
     """The arguments of fit that one process takes too."""
     return {
-        "epochs": EPOCHS,
+        "epochs": spec.get("epochs", EPOCHS),
         "batch_size": spec.get("batch_size", 16),
         "shuffle": spec.get("shuffle", True),
         "seed": 3,
@@ -52,35 +55,23 @@ def shard(array: Any, counts: list[int], rank: int) -> Any:
     return array if array is None else array[first : first + counts[rank]]
 
 
-def train(spec: dict[str, Any]) -> dict[str, Any]:
+def train(spec: dict[str, Any], **arguments: Any) -> dict[str, Any]:
     """One training of this rank's: the costs and parameters that came out."""
-    from mlpkern import mpi
-
     rank, size = place()
     net, loss, optimizer, x, y, held_out, weight = problem(spec)
     if rank > 0:  # what it begins with is that of rank 0
         net.parameters[...] = 99
-    sharded = "shards" in spec
-    if sharded:
+    if "shards" in spec:
         counts = (spec["shards"] + [0, 0, 0])[:size]
         counts[-1] += len(x) - sum(counts)
         x, y, weight = (shard(a, counts, rank) for a in (x, y, weight))
         if held_out is not None:
             parts = [0] * (size - 1) + [HELD_OUT]
             held_out = tuple(shard(a, parts, rank) for a in held_out)
-    history = mpi.fit(
-        net,
-        x,
-        y,
-        loss=loss,
-        optimizer=optimizer,
-        sample_weight=weight,
-        validation=held_out,
-        sharded=sharded,
-        reproducible=spec.get("reproducible", False),
-        callbacks=[lambda _: time.sleep(0.02 * (rank == spec["slow"]))] if "slow" in spec else [],
-        **settings(spec),
-    )
+    known = {"net": net, "x": x, "y": y, "loss": loss, "optimizer": optimizer}
+    known |= {"sample_weight": weight, "validation": held_out, **settings(spec)}
+    known |= {"sharded": "shards" in spec, "reproducible": spec.get("reproducible", False)}
+    history = mpi.fit(**{**known, **arguments})
     found = {name: list(costs) for name, costs in history.items()}
     return {**found, "parameters": net.parameters.tolist(), "steps": optimizer.steps}
 
@@ -98,13 +89,11 @@ def place() -> tuple[int, int]:
 
 def add(pieces: list[list[Any]]) -> list[Any]:
     """Sums in order of arrays that no other order adds up to the same."""
-    from mlpkern.mpi import sums
-
     rank, size = place()
     results = []
     for n, piece, dtype in pieces:
         array = addends(size, n, dtype)[rank].copy()
-        sums.in_order(world(), array, piece)
+        mpi.sums.in_order(world(), array, piece)
         results.append(array.tolist())
     return results
 
@@ -119,6 +108,135 @@ def world() -> Any:
     from mpi4py import MPI
 
     return MPI.COMM_WORLD
+
+
+def mistakes(_: Any) -> dict[str, Any]:
+    """What every rank is told where one is given what does not fit; and a training after all."""
+    found: dict[str, Any] = {}
+    for name, (spec, by_rank) in MISTAKES.items():
+        arguments = by_rank(*place(), problem(spec))
+        try:
+            train(spec, **arguments)
+        except Exception as error:
+            found[name] = [type(error).__name__, str(error)]
+    found["none"] = train({"loss": "SquaredError"})["loss"]
+    return found
+
+
+def _fails(error: BaseException) -> Any:
+    def callback(_: Any) -> None:
+        raise error
+
+    return callback
+
+
+def _moves(history: Any) -> None:
+    history.net.parameters[3] += 1
+
+
+PLAIN = {"loss": "SquaredError"}
+SHARDS = {"loss": "SquaredError", "shards": [20, 20]}
+LABELS = {"loss": "CrossEntropy", "shards": [20, 20]}
+
+# By name: what is trained, and the arguments that a rank of so many gives in place of its own.
+MISTAKES: dict[str, tuple[dict[str, Any], Any]] = {
+    "everywhere": (PLAIN, lambda rank, size, p: {"batch_size": 0}),
+    "value": (PLAIN, lambda rank, size, p: {"batch_size": 16 if rank < 2 else -1}),
+    "type": (PLAIN, lambda rank, size, p: {"seed": "3" if rank == 1 else 3}),
+    "flag": (PLAIN, lambda rank, size, p: {"sharded": None if rank == 1 else False}),
+    "setting": (PLAIN, lambda rank, size, p: {"batch_size": 16 + rank}),
+    "loss": (PLAIN, lambda rank, size, p: {"loss": mk.Huber(1.0 + rank)}),
+    "optimizer": (PLAIN, lambda rank, size, p: {"optimizer": mk.SGD(mk.Linear(5, 3))}),
+    "network": (
+        PLAIN,
+        lambda rank, size, p: (
+            {"net": (net := mk.Linear(5, 3, bias=rank == 0)), "optimizer": mk.SGD(net)}
+        ),
+    ),
+    "data": (PLAIN, lambda rank, size, p: {"x": p[3] + (rank == 2)}),
+    "rows": (PLAIN, lambda rank, size, p: {"x": p[3][: 60 - rank], "y": p[4][: 60 - rank]}),
+    "dtype": (SHARDS, lambda rank, size, p: {"x": np.zeros((20, 5), "f4" if rank == 2 else "f8")}),
+    "columns": (SHARDS, lambda rank, size, p: {"x": np.zeros((20, 5 if rank != 1 else 4))}),
+    "no rows": (SHARDS, lambda rank, size, p: {"x": np.zeros((0, 5)), "y": np.zeros((0, 3))}),
+    "one axis": (SHARDS, lambda rank, size, p: {"x": np.zeros(5)} if rank == 2 else {}),
+    "label": (LABELS, lambda rank, size, p: {"y": np.full(20, 3)} if rank == 2 else {}),
+    "weights of some": (
+        SHARDS,
+        lambda rank, size, p: {"sample_weight": np.ones(20)} if rank else {},
+    ),
+    "weights of nothing": (SHARDS, lambda rank, size, p: {"sample_weight": np.zeros(20)}),
+    "weights without end": (
+        SHARDS,
+        lambda rank, size, p: {"sample_weight": np.full(20, 1e307)},
+    ),
+    "weight": (
+        SHARDS,
+        lambda rank, size, p: {"sample_weight": np.full(20, 1.0 - 2 * (rank == 1))},
+    ),
+    "validation": (
+        SHARDS,
+        lambda rank, size, p: {"validation": (p[3][:4], p[4][: 4 + (rank == 1)])},
+    ),
+    "validation by a number": (SHARDS, lambda rank, size, p: {"validation": 0.5}),
+    "validation of three": (SHARDS, lambda rank, size, p: {"validation": p[3:6]}),
+    "no validation rows": (
+        SHARDS,
+        lambda rank, size, p: {"validation": (np.zeros((0, 5)), np.zeros((0, 3)))},
+    ),
+    "callbacks": (PLAIN, lambda rank, size, p: {"callbacks": [3] if rank == 1 else []}),
+    "callback": (
+        PLAIN,
+        lambda rank, size, p: {"callbacks": [_fails(KeyError("here"))] if rank == 1 else []},
+    ),
+    "callback moves": (PLAIN, lambda rank, size, p: {"callbacks": [_moves] if rank == 1 else []}),
+    "callback moves at last": (
+        PLAIN,
+        lambda rank, size, p: {"callbacks": [_moves] if rank == 2 else [], "epochs": 1},
+    ),
+}
+
+
+def stops(_: Any) -> dict[str, Any]:
+    """Epochs done where a rank's callback stops them, and which epoch's parameters come back."""
+    rank, _ = place()
+    spec = {"loss": "SquaredError", "validation": True, "lr": 0.5}
+    second = [lambda history: history.epochs == 2] if rank == 1 else []
+    best = [mk.EarlyStopping(2)]
+    return {
+        "by one": train(PLAIN, epochs=9, callbacks=second),
+        "early": train(spec, epochs=30, callbacks=best),
+        "best": best[0].best_epoch,
+    }
+
+
+def train_slowly(arguments: Any) -> dict[str, Any]:
+    """A training in which one rank takes its time over each step."""
+    spec, slow = arguments
+    net, loss, optimizer, *_ = problem(spec)
+    gradients = type(loss).value_and_gradient
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(0.02 * (place()[0] == slow))
+        return gradients(*arguments)
+
+    type(loss).value_and_gradient = slowly
+    try:
+        return train(spec, net=net, loss=loss, optimizer=optimizer)
+    finally:
+        type(loss).value_and_gradient = gradients
+
+
+def ends(how: str) -> None:
+    """Never comes to an end: one rank dies or raises, and the others wait for it."""
+    rank, _ = place()
+    if rank == 1 and how == "before":
+        raise LookupError("rank 1 has lost its data")
+
+    def die(history: Any) -> None:
+        if rank == 1 and history.epochs == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    train(PLAIN, epochs=10**6, callbacks=[die])
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "squared error": {"loss": "SquaredError"},
     "labels, Adam": {"loss": "CrossEntropy", "optimizer": "Adam", "lr": 0.01, "validation": True},
     "sum": {"loss": "SquaredError", "reduction": "sum", "lr": 1e-3, "validation": True},
-    "batches of one": {"loss": "Huber", "batch_size": 1},
+    "batches of one": {"loss": "Huber", "batch_size": 1, "epochs": 1},
     "one batch": {"loss": "Huber", "batch_size": 1000},
     "weights": {"loss": "SquaredError", "weight": True, "validation": True},
     "weights, batches that weigh nothing": {
@@ -140,3 +141,125 @@ def test_sums_in_order(tmp_path: Path, ranks: int) -> None:
             assert_same_bits(np.array(total, dtype), expected)
             backwards = arrays[::-1].cumsum(axis=0, dtype=dtype)[-1]
             assert ranks == 2 or n < 1000 or (backwards != expected).any()
+
+
+# What every rank must be told, by what mpi_jobs.MISTAKES has a rank of three do.
+TOLD = {
+    "everywhere": ("ValueError", "fit: batch_size must be at least 1; got 0"),
+    "value": ("ValueError", "fit: on rank 2 of 3: batch_size must be at least 1; got -1"),
+    "type": ("TypeError", "fit: on rank 1 of 3: seed must be an integer; got str"),
+    "flag": ("TypeError", "fit: on rank 1 of 3: sharded must be True or False; got None"),
+    "setting": (
+        "ValueError",
+        "fit: batch_size must be the same on all ranks; got 16 on rank 0, 17 on rank 1",
+    ),
+    "loss": (
+        "ValueError",
+        "fit: loss must be the same on all ranks; got Huber(delta=1.0, reduction='mean') on rank 0,"
+        " Huber(delta=2.0, reduction='mean') on rank 1",
+    ),
+    "optimizer": ("ValueError", "fit: the optimizer must be made for this network; it is for "),
+    "network": (
+        "ValueError",
+        "fit: net must be the same on all ranks; "
+        "got Linear(5, 3) on rank 0, Linear(5, 3, bias=False) on rank 1",
+    ),
+    "data": (
+        "ValueError",
+        "fit: x must be the same on all ranks; got float64 (60, 5) of checksum ",
+    ),
+    "rows": (
+        "ValueError",
+        "fit: x must be the same on all ranks; got float64 (60, 5) of checksum ",
+    ),
+    "dtype": ("TypeError", "fit: on rank 2 of 3: x must be float64"),
+    "columns": ("ValueError", "fit: on rank 1 of 3: x must be (..., D) or (D,) with D = 5"),
+    "no rows": ("ValueError", "fit: x must have at least one sample on one of the ranks; got 0"),
+    "one axis": ("ValueError", "fit: on rank 2 of 3: x must be (n, D); got (5,)"),
+    "label": ("ValueError", "fit: on rank 2 of 3: labels must be"),
+    "weights of some": (
+        "ValueError",
+        "fit: sample_weight must be the same on all ranks; got None on rank 0, an array on rank 1",
+    ),
+    "weights of nothing": (
+        "ValueError",
+        "fit: the weighted mean needs a positive weight on one of the ranks",
+    ),
+    "weights without end": (
+        "ValueError",
+        "fit: the sum of sample_weight must be finite; got inf",
+    ),
+    "weight": ("ValueError", "fit: on rank 1 of 3: sample_weight must be"),
+    "validation": ("ValueError", "fit: on rank 1 of 3: validation y"),
+    "validation by a number": (
+        "TypeError",
+        "fit: validation must be (x, y) where x is sharded, the samples of this rank; got float",
+    ),
+    "validation of three": ("ValueError", "fit: validation must be (x, y); got 3 items"),
+    "no validation rows": ("ValueError", "fit: validation x must have at least one sample"),
+    "callbacks": ("TypeError", "fit: on rank 1 of 3: callbacks must be callable; got int"),
+    "callback": ("RuntimeError", "fit: on rank 1 of 3: 'here'"),
+    "callback moves": (
+        "RuntimeError",
+        "fit: parameters must be the same on all ranks; after epoch 2 those of rank 1 are not "
+        "those of rank 0: has a callback or another thread changed them?",
+    ),
+    "callback moves at last": (
+        "RuntimeError",
+        "fit: parameters must be the same on all ranks; in the end those of rank 2 are not ",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: Any) -> list[dict[str, Any]]:
+    return run(tmp_path_factory.mktemp("told"), 3, "mistakes", None)
+
+
+@pytest.mark.parametrize("mistake", mpi_jobs.MISTAKES)
+def test_all_ranks_raise_what_one_does(told: list[dict[str, Any]], mistake: str) -> None:
+    kind, text = TOLD[mistake]
+    for rank in told:
+        assert rank[mistake][0] == kind
+        assert rank[mistake][1].startswith(text)
+
+
+def test_a_training_after_errors(told: list[dict[str, Any]], trained: list[dict[str, Any]]) -> None:
+    """Nothing of a failed one is still under way."""
+    for rank in told:
+        np.testing.assert_allclose(rank["none"], trained[0]["squared error"]["loss"], rtol=1e-12)
+
+
+def test_callbacks_stop_all_ranks(tmp_path: Path) -> None:
+    found = run(tmp_path, 3, "stops", None)
+    net, loss, optimizer, x, y, held_out, _ = mpi_jobs.problem(
+        {"loss": "SquaredError", "validation": True, "lr": 0.5}
+    )
+    stop = mk.EarlyStopping(2)
+    settings = mpi_jobs.settings({"epochs": 30})
+    data = {"loss": loss, "optimizer": optimizer, "validation": held_out, "callbacks": [stop]}
+    history = mk.fit(net, x, y, **data, **settings)
+    assert history.epochs < 30
+    for rank in found:
+        assert len(rank["by one"]["loss"]) == 2
+        assert len(rank["early"]["loss"]) == history.epochs
+        assert rank["best"] == stop.best_epoch
+        np.testing.assert_allclose(rank["early"]["parameters"], net.parameters, atol=1e-12)
+
+
+@pytest.mark.parametrize("how", ["killed", "before"])
+def test_the_death_of_one_rank_ends_the_job(tmp_path: Path, how: str) -> None:
+    start = time.monotonic()
+    done = mpiexec(3, str(JOBS), "ends", str(tmp_path), json.dumps(how))
+    assert time.monotonic() - start < 30
+    assert done.returncode != 0
+    if how == "before":
+        assert "LookupError: rank 1 has lost its data" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("reproducible", [True, False])
+def test_ranks_that_dawdle_change_no_bits(tmp_path: Path, reproducible: bool) -> None:
+    spec = {"loss": "CrossEntropy", "dtype": "float32", "reproducible": reproducible}
+    quick, *slow = (run(tmp_path, 3, "train_slowly", [spec, rank])[0] for rank in (None, 0, 2))
+    assert all(found == quick for found in slow)

@@ -202,6 +202,11 @@ def _samples(steps: Steps, what: str, data: Data, sharded: bool) -> Samples:
     samples = Samples(steps.comm, x, y, weight, sharded)
     if samples.n == 0:
         raise ValueError(f"fit: {what}x must have at least one sample on one of the ranks; got 0")
+    if samples.weights is not None and steps.mean:
+        if not samples.weights.any():
+            raise ValueError("fit: the weighted mean needs a positive weight on one of the ranks")
+        if np.isinf(samples.weights.sum()):
+            raise ValueError("fit: the sum of sample_weight must be finite; got inf")
     return samples
 
 

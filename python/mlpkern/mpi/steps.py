@@ -71,7 +71,7 @@ class Steps:
         add: Callable[[Any, NDArray[Any]], None],
     ) -> None:
         self.comm, self.net, self.optimizer, self._add = comm, net, optimizer, add
-        self._mean = loss.reduction == "mean"
+        self.mean = loss.reduction == "mean"
         self.sum = type(loss)(**loss._arguments(), reduction="sum")
 
     def check(self, x: Any, y: Any, weight: Any) -> None:
@@ -89,14 +89,14 @@ class Steps:
             batch = order[first : first + batch_size]
             cost = self.step(samples, batch)
             if cost is not None:
-                total += cost * len(batch) if self._mean else cost
+                total += cost * len(batch) if self.mean else cost
                 rows += len(batch)
-        return total / rows if self._mean and rows else total
+        return total / rows if self.mean and rows else total
 
     def step(self, samples: Samples, batch: Rows) -> float | None:
         """The cost of a batch, before the step; None where its mean is that of no weight at all."""
         weights = np.ones(len(batch)) if samples.weights is None else samples.weights[batch]
-        W = weights.sum() if self._mean else 1.0
+        W = weights.sum() if self.mean else 1.0
         if W == 0:
             return None
         cost, error = 0.0, None
@@ -140,4 +140,4 @@ class Steps:
         except Exception as raised:
             error = raised
         total = self._total(cost, error)
-        return total / samples.n if self._mean else total
+        return total / samples.n if self.mean else total
