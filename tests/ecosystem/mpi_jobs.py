@@ -196,6 +196,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], Any]] = {
 }
 
 
+def threads(_: Any) -> int:
+    return mpi.threads_per_rank()
+
+
 def stops(_: Any) -> dict[str, Any]:
     """Epochs done where a rank's callback stops them, and which epoch's parameters come back."""
     rank, _ = place()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,12 @@ import pytest
 import mlpkern as mk
 from compare import assert_same_bits
 from ecosystem import mpi_jobs
+from mlpkern import mpi
 
 pytest.importorskip("mpi4py")
 
 JOBS = Path(mpi_jobs.__file__)
+REPOSITORY = JOBS.parents[2]
 TIMEOUT = 120  # seconds: the machine may be busy; a job that hangs fails
 RANKS = [1, 2, 3]
 
@@ -263,3 +266,66 @@ def test_ranks_that_dawdle_change_no_bits(tmp_path: Path, reproducible: bool) ->
     spec = {"loss": "CrossEntropy", "dtype": "float32", "reproducible": reproducible}
     quick, *slow = (run(tmp_path, 3, "train_slowly", [spec, rank])[0] for rank in (None, 0, 2))
     assert all(found == quick for found in slow)
+
+
+def test_threads_are_divided_among_the_ranks_of_a_machine(tmp_path: Path) -> None:
+    available = mk.machine.runtime_info()["processors"]
+    assert run(tmp_path, 3, "threads", None) == [max(available // 3, 1)] * 3
+
+
+@pytest.mark.parametrize(
+    ("places", "threads"),
+    [
+        ([[0, 1, 2, 3, 4, 5, 6, 7]] * 3, 2),  # all on the same eight
+        ([[0, 1, 2, 3, 4, 5, 6, 7], [8, 9], [10, 11]], 8),  # each on its own
+        ([[0, 1, 2, 3, 4, 5, 6, 7]] * 9, 1),
+    ],
+)
+def test_ranks_with_processors_of_their_own_keep_them(
+    monkeypatch: pytest.MonkeyPatch, places: list[list[int]], threads: int
+) -> None:
+    class Here:
+        rank = 0
+
+        def Split_type(self, kind: str) -> Here:  # noqa: N802
+            assert kind == "shared"
+            return self
+
+        def allgather(self, _: list[int]) -> list[list[int]]:
+            return places
+
+        def Free(self) -> None:  # noqa: N802
+            pass
+
+    shared = SimpleNamespace(COMM_TYPE_SHARED="shared")
+    monkeypatch.setattr(mpi.ranks, "library", lambda: shared)
+    monkeypatch.setattr(mpi.ranks._core, "available_processors", lambda: 8)
+    assert mpi.threads_per_rank(Here()) == threads
+
+
+def test_the_example_learns_the_digits() -> None:
+    example = REPOSITORY / "docs" / "examples" / "digits_mpi.py"
+    said = []
+    for ranks in (1, 3):
+        done = mpiexec(ranks, str(example))
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout.split())
+    assert [words[0] for words in said] == ["1", "3"]
+    losses = [float(words[3].rstrip(",")) for words in said]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)  # float32, 240 steps
+    assert all(float(words[4].rstrip("%")) > 85 for words in said)
+
+
+@pytest.mark.parametrize("missing", ["mpi4py", "mpi4py.MPI"])
+def test_without_mpi4py(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delattr(sys.modules["mpi4py"] or mk, "MPI", raising=False)
+    net, loss, optimizer, x, y, _, _ = mpi_jobs.problem({"loss": "SquaredError"})
+    cure = r"^mlpkern\.mpi needs mpi4py and an MPI library \(.*\); install them with: pip install "
+    with pytest.raises(ImportError, match=cure):
+        mpi.fit(net, x, y, loss=loss, optimizer=optimizer)
+
+
+def test_importing_the_package_asks_for_no_mpi() -> None:
+    code = "import sys, mlpkern, mlpkern.cli, mlpkern.mpi; assert 'mpi4py' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=TIMEOUT)
