@@ -25,6 +25,5 @@ history = mpi.fit(
 )
 if comm.rank == 0:
     accuracy = np.mean(net.predict(x[1500:]).argmax(axis=1) == labels[1500:])
-    print(
-        f"{comm.size} ranks: loss {history['loss'][-1]:.6f}, {accuracy:.1%} of what they have not seen"
-    )
+    cost = history["loss"][-1]
+    print(f"{comm.size} ranks: loss {cost:.6f}, {accuracy:.1%} of what they have not seen")
