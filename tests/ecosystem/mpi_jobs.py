@@ -34,7 +34,9 @@ def problem(spec: dict[str, Any]) -> tuple[Any, ...]:
     weight = rng.uniform(0.2, 2, ROWS)
     weight[20:40] = 0  # without shuffling, some batches and a shard weigh nothing
     loss = mk.LOSSES[spec["loss"]](reduction=spec.get("reduction", "mean"))
-    optimizer = mk.OPTIMIZERS[spec.get("optimizer", "SGD")](net, lr=spec.get("lr", 0.05))
+    optimizer = mk.OPTIMIZERS[spec.get("optimizer", "SGD")](
+        net, lr=spec.get("lr", 0.05), clip_norm=spec.get("clip_norm")
+    )
     held_out = (x[ROWS:], y[ROWS:]) if spec.get("validation") else None
     return net, loss, optimizer, x[:ROWS], y[:ROWS], held_out, weight if "weight" in spec else None
 
@@ -46,6 +48,7 @@ def settings(spec: dict[str, Any]) -> dict[str, Any]:
         "batch_size": spec.get("batch_size", 16),
         "shuffle": spec.get("shuffle", True),
         "seed": 3,
+        "schedule": (lambda t: 0.7**t) if "schedule" in spec else None,
     }
 
 
@@ -123,6 +126,50 @@ def mistakes(_: Any) -> dict[str, Any]:
     return found
 
 
+def stop_within(arguments: Any) -> list[str]:
+    """A training that an error ends after an epoch; the checkpoint stands within it."""
+    spec, path = arguments
+    try:
+        train(
+            spec,
+            checkpoint=mk.Checkpoint(path, steps=3),
+            callbacks=[_fails(LookupError("enough"))],
+        )
+    except LookupError as error:
+        return [str(error)]
+    return []
+
+
+def cannot_write(folder: str) -> list[str]:
+    """What every rank is told where rank 0 cannot write its checkpoint, early and in the end."""
+    found = []
+    for epochs in (1, 5):
+        path = Path(folder) / "missing" / "checkpoint.npz"
+        try:
+            train({"loss": "SquaredError", "epochs": 1}, checkpoint=path, epochs=epochs)
+        except OSError as error:
+            found.append(str(error))
+    return found
+
+
+def go_on(arguments: Any) -> dict[str, Any]:
+    """The rest of a training from its checkpoint, which rank 0 alone can read."""
+    spec, path = arguments
+    return train(spec, resume=path if place()[0] == 0 else None)
+
+
+def not_a_number(rows: list[int]) -> list[str]:
+    """What every rank is told where these rows of rank 0's shard of 40 hold NaN."""
+    spec = {"loss": "SquaredError", "shards": [40, 20], "shuffle": False}
+    x = problem(spec)[3][:40].copy()
+    x[rows] = np.nan
+    try:
+        train(spec, **({"x": x} if place()[0] == 0 else {}))
+    except FloatingPointError as error:
+        return [str(error)]
+    return []
+
+
 def _fails(error: BaseException) -> Any:
     def callback(_: Any) -> None:
         raise error
@@ -132,6 +179,14 @@ def _fails(error: BaseException) -> Any:
 
 def _moves(history: Any) -> None:
     history.net.parameters[3] += 1
+
+
+class _MovesAtLast:
+    def __call__(self, _: Any) -> None:
+        pass
+
+    def end(self, history: Any) -> None:
+        _moves(history)
 
 
 PLAIN = {"loss": "SquaredError"}
@@ -191,7 +246,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], Any]] = {
     "callback moves": (PLAIN, lambda rank, size, p: {"callbacks": [_moves] if rank == 1 else []}),
     "callback moves at last": (
         PLAIN,
-        lambda rank, size, p: {"callbacks": [_moves] if rank == 2 else [], "epochs": 1},
+        lambda rank, size, p: {"callbacks": [_MovesAtLast()] if rank == 2 else []},
     ),
 }
 

@@ -81,6 +81,8 @@ SPECS: dict[str, dict[str, Any]] = {
         "lr": 1e-3,
     },
     "in the ranks' order": {"loss": "SquaredError", "reproducible": True},
+    "a schedule": {"loss": "SquaredError", "schedule": True, "optimizer": "Adam"},
+    "clipped": {"loss": "SquaredError", "clip_norm": 0.1},
     "float32": {"loss": "SquaredError", "dtype": "float32"},
 }
 
@@ -204,7 +206,7 @@ TOLD = {
     "callback": ("RuntimeError", "fit: on rank 1 of 3: 'here'"),
     "callback moves": (
         "RuntimeError",
-        "fit: parameters must be the same on all ranks; after epoch 2 those of rank 1 are not "
+        "fit: parameters must be the same on all ranks; after epoch 1 those of rank 1 are not "
         "those of rank 0: has a callback or another thread changed them?",
     ),
     "callback moves at last": (
@@ -248,6 +250,38 @@ def test_callbacks_stop_all_ranks(tmp_path: Path) -> None:
         assert len(rank["early"]["loss"]) == history.epochs
         assert rank["best"] == stop.best_epoch
         np.testing.assert_allclose(rank["early"]["parameters"], net.parameters, atol=1e-12)
+
+
+@pytest.mark.parametrize(("ranks", "later"), [(3, 2), (2, 3), (3, 1)])
+def test_another_number_of_ranks_goes_on_from_a_checkpoint(
+    tmp_path: Path, ranks: int, later: int
+) -> None:
+    """It stands within an epoch, after 48 of 60 rows."""
+    path = str(tmp_path / "checkpoint.npz")
+    spec = {**SPECS["labels, Adam"], "schedule": True}
+    assert run(tmp_path, ranks, "stop_within", [spec, path]) == [["enough"]] * ranks
+    assert mk.load_checkpoint(path).epoch[0] == 48
+    net, loss, optimizer, x, y, held_out, _ = mpi_jobs.problem(spec)
+    settings = mpi_jobs.settings(spec)
+    history = mk.fit(net, x, y, loss=loss, optimizer=optimizer, validation=held_out, **settings)
+    for found in run(tmp_path, later, "go_on", [spec, path]):
+        assert found["steps"] == optimizer.steps
+        for key, numbers in history.items():
+            np.testing.assert_allclose(found[key], numbers, rtol=1e-12)
+        np.testing.assert_allclose(found["parameters"], net.parameters, rtol=0, atol=1e-12)
+
+
+def test_all_ranks_raise_where_the_first_cannot_write(tmp_path: Path) -> None:
+    for found in run(tmp_path, 2, "cannot_write", str(tmp_path)):
+        assert len(found) == 2
+        assert all("No such file or directory" in text for text in found)
+
+
+def test_all_ranks_stop_at_a_cost_that_is_no_number(tmp_path: Path) -> None:
+    found = run(tmp_path, 3, "not_a_number", [37, 35])
+    assert found[0][0].startswith("fit: the cost of step 3 (epoch 1, batch 3) is nan; ")
+    assert found[0][0].endswith("row 35 of x holds NaN or infinity")
+    assert found == [found[0]] * 3
 
 
 @pytest.mark.parametrize("how", ["killed", "before"])

@@ -1,24 +1,29 @@
-"""`fit` on several ranks: what is checked, what is made equal, and the epochs."""
+"""`fit` on several ranks: what is checked, what is made equal, and the loop of `mlpkern.fit`."""
 
 from __future__ import annotations
 
-import time
+import os
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpkern import training
 from mlpkern._arguments import flag, integer
+from mlpkern.callbacks import Callback, History
+from mlpkern.fitting import Fitting
 from mlpkern.losses import Loss
 from mlpkern.maps import Map
 from mlpkern.mpi import sums
-from mlpkern.mpi.ranks import agreement, check_same, library
-from mlpkern.mpi.steps import WHO, Samples, Steps
+from mlpkern.mpi.ranks import agree, agreement, check_same, library
+from mlpkern.mpi.shares import Data, SamplesOfAll, Share, own_samples
+from mlpkern.mpi.steps import WHO, RanksCore
 from mlpkern.optimizers import Optimizer
-from mlpkern.training import Callback, History
+
+if TYPE_CHECKING:
+    from mlpkern.checkpoints import Checkpoint, TrainingState
 
 
 def fit(
@@ -36,6 +41,10 @@ def fit(
     validation: tuple[ArrayLike, ArrayLike] | float | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
+    schedule: Callable[[float], float] | None = None,
+    stop_on_nan: bool = True,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+    resume: TrainingState | str | os.PathLike[str] | bool | None = None,
     sharded: bool = False,
     comm: Any = None,
     reproducible: bool = False,
@@ -60,6 +69,13 @@ def fit(
         Each rank calls its own; training ends when any returns True.
     progress : bool
         Show a bar on rank 0 (needs tqdm).
+    schedule, stop_on_nan
+        As in :func:`mlpkern.fit`.
+    checkpoint : Checkpoint or path, optional
+        As in :func:`mlpkern.fit`; rank 0 writes it.
+    resume : path, TrainingState or True, optional
+        As in :func:`mlpkern.fit`; rank 0 reads it, for all. The checkpoint may be that of another
+        number of ranks, or of one process.
     sharded : bool
         Whether each rank holds samples of its own.
     comm : mpi4py.MPI.Comm, optional
@@ -77,6 +93,8 @@ def fit(
     ------
     TypeError, ValueError
         On all ranks, before any step, if the arguments of one do not fit; the error names the rank.
+    FloatingPointError
+        On all ranks, at a cost that is NaN or infinite.
     RuntimeError
         If the parameters are no longer the same on all ranks after an epoch.
     ImportError
@@ -103,68 +121,61 @@ def fit(
             validation=validation,
             callbacks=callbacks,
             progress=progress,
+            schedule=schedule,
+            stop_on_nan=stop_on_nan,
+            checkpoint=checkpoint,
+            resume=resume,
         )
     with agreement(comm, WHO):
         training._check_training(WHO, net, loss, optimizer)
         settings = {
-            "epochs": (epochs := integer(WHO, "epochs", epochs, 0)),
-            "batch_size": (batch_size := integer(WHO, "batch_size", batch_size, 1)),
+            "epochs": integer(WHO, "epochs", epochs, 0),
+            "batch_size": integer(WHO, "batch_size", batch_size, 1),
             "shuffle": flag(WHO, "shuffle", shuffle),
             "seed": None if seed is None else integer(WHO, "seed", seed, 0),
+            "stop_on_nan": flag(WHO, "stop_on_nan", stop_on_nan),
             "sharded": flag(WHO, "sharded", sharded),
             "reproducible": flag(WHO, "reproducible", reproducible),
+            "net": repr(net),
+            "loss": repr(loss),
+            "optimizer": repr(optimizer),
+            "dtype": str(net.dtype),
         }
-        for callback in callbacks:
-            if not callable(callback):
-                raise TypeError(f"fit: callbacks must be callable; got {type(callback).__name__}")
-        data, held_out = _own_samples(x, y, sample_weight, validation, sharded)
-    check_same(comm, WHO, {**settings, "net": repr(net), "dtype": str(net.dtype)})
-    check_same(comm, WHO, {"loss": repr(loss), "optimizer": repr(optimizer)})
-    check_same(comm, WHO, _descriptions(data, held_out, sharded))
+        for name, called in [("callbacks", c) for c in callbacks] + [("schedule", schedule)]:
+            if called is not None and not callable(called):
+                raise TypeError(f"fit: {name} must be callable; got {type(called).__name__}")
+        own, held_out = own_samples(x, y, sample_weight, validation, sharded)
+    check_same(comm, WHO, {**settings, **_descriptions(own, held_out, sharded)})
 
-    add = sums.in_order if reproducible else sums.as_it_comes
-    steps = Steps(comm, net, loss, optimizer, add)
-    samples = _samples(steps, "", data, sharded)
-    held = None if held_out is None else _samples(steps, "validation ", held_out, sharded)
-    generator = np.random.default_rng(
-        comm.bcast(np.random.SeedSequence().entropy if seed is None else seed)
+    core = RanksCore(
+        comm, net, loss, optimizer, sums.in_order if reproducible else sums.as_it_comes
     )
-    _start_alike(comm, net, optimizer)
-    return _Epochs(steps, samples, held, callbacks).run(
-        epochs,
-        lambda: steps.epoch(
-            samples,
-            generator.permutation(samples.n) if shuffle else np.arange(samples.n),
-            batch_size,
+    core.share = _share(core, "", own, sharded)
+    if held_out is not None:
+        core.held_out = _share(core, "validation ", held_out, sharded)
+    fitting = RanksFitting(
+        net=net,
+        loss=loss,
+        optimizer=optimizer,
+        samples=SamplesOfAll(comm, core.share, core.held_out),
+        batch_size=min(batch_size, core.share.n),
+        shuffle=shuffle,
+        generator=np.random.default_rng(
+            comm.bcast(np.random.SeedSequence().entropy if seed is None else seed)
         ),
-        progress,
+        schedule=schedule,
+        callbacks=callbacks,
+        checkpoint=None,
+        stop_on_nan=stop_on_nan,
     )
-
-
-Data = tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]
-
-
-def _own_samples(
-    x: ArrayLike, y: ArrayLike, weight: ArrayLike | None, validation: Any, sharded: bool
-) -> tuple[Data, Data | None]:
-    """This rank's samples to train on, and its held-out ones where there are any."""
-    x, y = np.asarray(x), np.asarray(y)
-    held_out: Any = validation
-    if not sharded:
-        x, y, weight, held_out = training._split(x, y, weight, validation)
-    elif x.ndim != 2:
-        raise ValueError(f"fit: x must be (n, D); got {x.shape}")
-    elif validation is not None and not isinstance(validation, tuple | list):
-        raise TypeError(
-            "fit: validation must be (x, y) where x is sharded, the samples of this rank; "
-            f"got {type(validation).__name__}"
-        )
-    elif validation is not None and len(validation) != 2:
-        raise ValueError(f"fit: validation must be (x, y); got {len(validation)} items")
-    data = np.ascontiguousarray(x), y, None if weight is None else np.asarray(weight)
-    if held_out is None:
-        return data, None
-    return data, (np.asarray(held_out[0]), np.asarray(held_out[1]), None)
+    fitting.core = core
+    saved = None
+    with agreement(comm, WHO):
+        if comm.rank == 0:
+            written = training._checkpoint(checkpoint)
+            saved = training._saved(resume, written)
+            fitting.checkpoint = None if written is None else FirstRanks(written, core)
+    return fitting.fit(epochs, comm.bcast(saved), progress)
 
 
 def _descriptions(data: Data, held_out: Data | None, sharded: bool) -> dict[str, str]:
@@ -191,90 +202,108 @@ def _checksum(array: NDArray[Any]) -> int:
     return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
-def _samples(steps: Steps, what: str, data: Data, sharded: bool) -> Samples:
-    """The samples of all ranks, once all have looked at their own."""
-    x, y, weight = data
-    with agreement(steps.comm, WHO):
+def _share(core: RanksCore, what: str, data: Data, sharded: bool) -> Share:
+    """This rank's share of the samples, once all ranks have looked at their own."""
+    with agreement(core.comm, WHO):
         try:
-            steps.check(x, y, weight)
+            core.check(*data)
         except (TypeError, ValueError) as error:
             raise type(error)(f"fit: {what}{str(error).removeprefix('fit: ')}") from None
-    samples = Samples(steps.comm, x, y, weight, sharded)
-    if samples.n == 0:
+    share = Share(core.comm, data, sharded)
+    if share.n == 0:
         raise ValueError(f"fit: {what}x must have at least one sample on one of the ranks; got 0")
-    if samples.weights is not None and steps.mean:
-        if not samples.weights.any():
+    if share.weights is not None and core.mean:
+        if not share.weights.any():
             raise ValueError("fit: the weighted mean needs a positive weight on one of the ranks")
-        if np.isinf(samples.weights.sum()):
+        if np.isinf(sum(share.weights.tolist())):
             raise ValueError("fit: the sum of sample_weight must be finite; got inf")
-    return samples
+    return share
 
 
-def _start_alike(comm: Any, net: Map, optimizer: Optimizer) -> None:
-    """Gives all ranks the parameters and the optimizer's states of rank 0."""
-    for array in (net.parameters, *optimizer.states.values()):
-        if array.size:
-            comm.Bcast(array)
-    optimizer._core.steps = comm.bcast(optimizer.steps)
+class FirstRanks:
+    """The checkpoint of rank 0; that it cannot be written is told with the next batch."""
 
+    def __init__(self, checkpoint: Checkpoint, core: RanksCore) -> None:
+        self._checkpoint, self._core = checkpoint, core
 
-def _check_alike(comm: Any, net: Map, when: str) -> None:
-    sums = comm.allgather(_checksum(net.parameters))
-    for rank, other in enumerate(sums):
-        if other != sums[0]:
-            raise RuntimeError(
-                f"fit: parameters must be the same on all ranks; {when} those of rank {rank} "
-                "are not those of rank 0: has a callback or another thread changed them?"
-            )
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._checkpoint, name)
 
-
-class _Epochs:
-    """The loop around the epochs: what :func:`mlpkern.fit` does, and what ranks must agree on."""
-
-    def __init__(
-        self, steps: Steps, samples: Samples, held: Samples | None, callbacks: Sequence[Callback]
-    ) -> None:
-        self._steps, self._held, self._callbacks = steps, held, callbacks
-        self._comm = steps.comm
-        self._history = History(steps.net, steps.optimizer)
-        if held is not None:
-            self._history["val_loss"] = []
-
-    def run(self, epochs: int, epoch: Callable[[], float], progress: bool) -> History:
-        history, comm, bar = self._history, self._comm, None
-        start = time.perf_counter()
-        with agreement(comm, WHO):
-            for callback in self._callbacks:
-                getattr(callback, "begin", lambda _: None)(history)
-            if progress and comm.rank == 0:
-                bar = training._progress_bar(epochs)
+    def _write(self, fitting: Fitting) -> None:
         try:
-            for _ in range(epochs):
-                with agreement(comm, WHO):
-                    self._steps.optimizer._check_place(WHO)
-                history["loss"].append(epoch())
-                if self._held is not None:
-                    history["val_loss"].append(self._steps.value(self._held))
-                history.seconds = time.perf_counter() - start
-                _check_alike(comm, history.net, f"after epoch {history.epochs}")
-                if bar is not None:
-                    last = {key: f"{values[-1]:.4g}" for key, values in history.items()}
-                    bar.set_postfix(last, refresh=False)
-                    bar.update()
-                if self._asked_to_stop():
-                    break
-        finally:
-            if bar is not None:
-                bar.close()
-            for callback in self._callbacks:
-                getattr(callback, "end", lambda _: None)(history)
-            history.seconds = time.perf_counter() - start
-        _check_alike(comm, history.net, "in the end")
-        return history
+            self._checkpoint._write(fitting)
+        except Exception as error:
+            self._core.failure = error
 
-    def _asked_to_stop(self) -> bool:
-        """Whether a callback of any rank says so."""
-        with agreement(self._comm, WHO):
-            answers = [callback(self._history) for callback in self._callbacks]
-        stop = any(isinstance(answer, bool | np.bool_) and answer for answer in answers)
-        return any(self._comm.allgather(stop))
+
+class RanksFitting(Fitting):
+    """One call of `fit`, in which the ranks keep together.
+
+    Every rank goes through the loop of one process, with a core whose steps all take at once. Rank
+    0 alone has a checkpoint and a bar.
+    """
+
+    core: RanksCore  # type: ignore[assignment]
+    checkpoint: FirstRanks | None  # type: ignore[assignment]
+
+    def fit(self, epochs: int, saved: TrainingState | None, progress: bool) -> History:
+        """From the first epoch, or from where a checkpoint stands, to the last one."""
+        comm, bar = self.core.comm, None
+        self._start_alike()
+        with agreement(comm, WHO):
+            self.begin()
+            if saved is not None:
+                from mlpkern.resuming import resume
+
+                resume(saved, self)
+            if progress and comm.rank == 0:
+                bar = training._ProgressBar(epochs, self.history.epochs)
+        try:
+            self.run(epochs, bar or (lambda _: None))
+        except BaseException:
+            self._close(bar)
+            raise
+        with agreement(comm, WHO):
+            self._close(bar)
+            if self.core.failure is not None:
+                raise self.core.failure
+        self._check_alike("in the end")
+        return self.history
+
+    def _close(self, bar: Any) -> None:
+        if bar is not None:
+            bar.close()
+        self.end()
+
+    def _start_alike(self) -> None:
+        """Gives all ranks the parameters and the optimizer's states of rank 0."""
+        for array in (self.net.parameters, *self.optimizer.states.values()):
+            if array.size:
+                self.core.comm.Bcast(array)
+        self.optimizer._core.steps = self.core.comm.bcast(self.optimizer.steps)
+
+    def _epoch(self, epochs: int, report: Callable[[History], None]) -> None:
+        self._told = False
+        try:
+            super()._epoch(epochs, report)
+        except Exception as error:
+            if not self.whole and not self._told:  # a listener has raised; others wait for word
+                agree(self.core.comm, WHO, error)
+            raise
+
+    def _open_epoch(self) -> None:
+        if self.history.epochs > 0:
+            self._told = True
+            agree(self.core.comm, WHO, None)
+            self.stopped = any(self.core.comm.allgather(self.stopped))
+            self._check_alike(f"after epoch {self.history.epochs}")
+        super()._open_epoch()
+
+    def _check_alike(self, when: str) -> None:
+        sums = self.core.comm.allgather(_checksum(self.net.parameters))
+        for rank, other in enumerate(sums):
+            if other != sums[0]:
+                raise RuntimeError(
+                    f"fit: parameters must be the same on all ranks; {when} those of rank {rank} "
+                    "are not those of rank 0: has a callback or another thread changed them?"
+                )
