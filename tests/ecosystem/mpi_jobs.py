@@ -29,6 +29,8 @@ def problem(spec: dict[str, Any]) -> tuple[Any, ...]:
     dtype = np.dtype(spec.get("dtype", "float64"))
     labels = spec["loss"] == "CrossEntropy"
     net = mk.MLP([5, 9, 3], output="softargmax" if labels else "identity", dtype=dtype)
+    if "dropout" in spec:
+        net = mk.Chain(*net.layers[:2], mk.Dropout(0.5), *net.layers[2:]).copy()
     x = rng.normal(size=(ROWS + HELD_OUT, 5)).astype(dtype)
     y = rng.integers(0, 3, len(x)) if labels else np.sin(x[:, :3])
     weight = rng.uniform(0.2, 2, ROWS)
@@ -140,6 +142,13 @@ def stop_within(arguments: Any) -> list[str]:
     return []
 
 
+def dropout(spec: dict[str, Any]) -> dict[str, Any]:
+    """A training with dropout: what came out, and the passes that this rank has counted."""
+    net, loss, optimizer, *_ = problem(spec)
+    found = train(spec, net=net, loss=loss, optimizer=optimizer)
+    return {"passes": net[2].passes, "loss": found["loss"], "parameters": found["parameters"]}
+
+
 def cannot_write(folder: str) -> list[str]:
     """What every rank is told where rank 0 cannot write its checkpoint, early and in the end."""
     found = []
@@ -238,6 +247,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], Any]] = {
         SHARDS,
         lambda rank, size, p: {"validation": (np.zeros((0, 5)), np.zeros((0, 3)))},
     ),
+    "validation of some": (
+        PLAIN,
+        lambda rank, size, p: {"validation": (p[3], p[4])} if rank == 1 else {},
+    ),
+    "resume": (PLAIN, lambda rank, size, p: {"resume": __file__}),
     "callbacks": (PLAIN, lambda rank, size, p: {"callbacks": [3] if rank == 1 else []}),
     "callback": (
         PLAIN,

@@ -202,6 +202,11 @@ TOLD = {
     ),
     "validation of three": ("ValueError", "fit: validation must be (x, y); got 3 items"),
     "no validation rows": ("ValueError", "fit: validation x must have at least one sample"),
+    "validation of some": (
+        "ValueError",
+        "fit: validation x must be the same on all ranks; got None on rank 0, float64 (60, 5) of ",
+    ),
+    "resume": ("ValueError", "fit: on rank 0 of 3: "),
     "callbacks": ("TypeError", "fit: on rank 1 of 3: callbacks must be callable; got int"),
     "callback": ("RuntimeError", "fit: on rank 1 of 3: 'here'"),
     "callback moves": (
@@ -269,6 +274,19 @@ def test_another_number_of_ranks_goes_on_from_a_checkpoint(
         for key, numbers in history.items():
             np.testing.assert_allclose(found[key], numbers, rtol=1e-12)
         np.testing.assert_allclose(found["parameters"], net.parameters, rtol=0, atol=1e-12)
+
+
+@pytest.mark.skipif(not hasattr(mk, "Dropout"), reason="there is no Dropout yet")
+def test_every_rank_drops_others(tmp_path: Path) -> None:
+    """A mask is a function of the passes: no two ranks and no two steps have one in common."""
+    spec = {"loss": "SquaredError", "dropout": True, "reproducible": True}
+    first, again = (run(tmp_path, 3, "dropout", spec) for _ in range(2))
+    assert first == again
+    steps = mpi_jobs.EPOCHS * 4
+    assert [rank["passes"] for rank in first] == [3 * (steps - 1) + rank + 1 for rank in range(3)]
+    assert first[0]["parameters"] == first[1]["parameters"] == first[2]["parameters"]
+    without = run(tmp_path, 3, "train", mpi_jobs.PLAIN)
+    assert without[0]["loss"] != first[0]["loss"]
 
 
 def test_all_ranks_raise_where_the_first_cannot_write(tmp_path: Path) -> None:

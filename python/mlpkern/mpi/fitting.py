@@ -1,9 +1,8 @@
-"""`fit` on several ranks: what is checked, what is made equal, and the loop of `mlpkern.fit`."""
+"""`fit` on several ranks: its arguments, checked and compared."""
 
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from mlpkern import training
 from mlpkern._arguments import flag, integer
 from mlpkern.callbacks import Callback, History
-from mlpkern.fitting import Fitting
 from mlpkern.losses import Loss
 from mlpkern.maps import Map
 from mlpkern.mpi import sums
-from mlpkern.mpi.ranks import agree, agreement, check_same, library
+from mlpkern.mpi.loop import FirstRanks, RanksFitting
+from mlpkern.mpi.ranks import agreement, check_same, checksum, library
 from mlpkern.mpi.shares import Data, SamplesOfAll, Share, own_samples
 from mlpkern.mpi.steps import WHO, RanksCore
 from mlpkern.optimizers import Optimizer
@@ -127,7 +126,7 @@ def fit(
             resume=resume,
         )
     with agreement(comm, WHO):
-        training._check_training(WHO, net, loss, optimizer)
+        _check(net, loss, optimizer, callbacks, schedule)
         settings = {
             "epochs": integer(WHO, "epochs", epochs, 0),
             "batch_size": integer(WHO, "batch_size", batch_size, 1),
@@ -141,9 +140,6 @@ def fit(
             "optimizer": repr(optimizer),
             "dtype": str(net.dtype),
         }
-        for name, called in [("callbacks", c) for c in callbacks] + [("schedule", schedule)]:
-            if called is not None and not callable(called):
-                raise TypeError(f"fit: {name} must be callable; got {type(called).__name__}")
         own, held_out = own_samples(x, y, sample_weight, validation, sharded)
     check_same(comm, WHO, {**settings, **_descriptions(own, held_out, sharded)})
 
@@ -178,28 +174,31 @@ def fit(
     return fitting.fit(epochs, comm.bcast(saved), progress)
 
 
+def _check(net: Any, loss: Any, optimizer: Any, callbacks: Any, schedule: Any) -> None:
+    training._check_training(WHO, net, loss, optimizer)
+    for name, called in [("callbacks", c) for c in callbacks] + [("schedule", schedule)]:
+        if called is not None and not callable(called):
+            raise TypeError(f"fit: {name} must be callable; got {type(called).__name__}")
+
+
 def _descriptions(data: Data, held_out: Data | None, sharded: bool) -> dict[str, str]:
     """What must be the same on all ranks: the data; whether there are weights and held-out ones."""
     x, y, weight = data
+    held_out_x, held_out_y, _ = held_out or (None, None, None)
     if sharded:
         return {
             "sample_weight": "None" if weight is None else "an array",
             "validation": "None" if held_out is None else "samples",
         }
     named = {"x": x, "y": y, "sample_weight": weight}
-    if held_out is not None:
-        named |= {"validation x": held_out[0], "validation y": held_out[1]}
+    named |= {"validation x": held_out_x, "validation y": held_out_y}
     return {name: _description(array) for name, array in named.items()}
 
 
 def _description(array: NDArray[Any] | None) -> str:
     if array is None:
         return "None"
-    return f"{array.dtype} {array.shape} of checksum {_checksum(array):08x}"
-
-
-def _checksum(array: NDArray[Any]) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return f"{array.dtype} {array.shape} of checksum {checksum(array):08x}"
 
 
 def _share(core: RanksCore, what: str, data: Data, sharded: bool) -> Share:
@@ -218,92 +217,3 @@ def _share(core: RanksCore, what: str, data: Data, sharded: bool) -> Share:
         if np.isinf(sum(share.weights.tolist())):
             raise ValueError("fit: the sum of sample_weight must be finite; got inf")
     return share
-
-
-class FirstRanks:
-    """The checkpoint of rank 0; that it cannot be written is told with the next batch."""
-
-    def __init__(self, checkpoint: Checkpoint, core: RanksCore) -> None:
-        self._checkpoint, self._core = checkpoint, core
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._checkpoint, name)
-
-    def _write(self, fitting: Fitting) -> None:
-        try:
-            self._checkpoint._write(fitting)
-        except Exception as error:
-            self._core.failure = error
-
-
-class RanksFitting(Fitting):
-    """One call of `fit`, in which the ranks keep together.
-
-    Every rank goes through the loop of one process, with a core whose steps all take at once. Rank
-    0 alone has a checkpoint and a bar.
-    """
-
-    core: RanksCore  # type: ignore[assignment]
-    checkpoint: FirstRanks | None  # type: ignore[assignment]
-
-    def fit(self, epochs: int, saved: TrainingState | None, progress: bool) -> History:
-        """From the first epoch, or from where a checkpoint stands, to the last one."""
-        comm, bar = self.core.comm, None
-        self._start_alike()
-        with agreement(comm, WHO):
-            self.begin()
-            if saved is not None:
-                from mlpkern.resuming import resume
-
-                resume(saved, self)
-            if progress and comm.rank == 0:
-                bar = training._ProgressBar(epochs, self.history.epochs)
-        try:
-            self.run(epochs, bar or (lambda _: None))
-        except BaseException:
-            self._close(bar)
-            raise
-        with agreement(comm, WHO):
-            self._close(bar)
-            if self.core.failure is not None:
-                raise self.core.failure
-        self._check_alike("in the end")
-        return self.history
-
-    def _close(self, bar: Any) -> None:
-        if bar is not None:
-            bar.close()
-        self.end()
-
-    def _start_alike(self) -> None:
-        """Gives all ranks the parameters and the optimizer's states of rank 0."""
-        for array in (self.net.parameters, *self.optimizer.states.values()):
-            if array.size:
-                self.core.comm.Bcast(array)
-        self.optimizer._core.steps = self.core.comm.bcast(self.optimizer.steps)
-
-    def _epoch(self, epochs: int, report: Callable[[History], None]) -> None:
-        self._told = False
-        try:
-            super()._epoch(epochs, report)
-        except Exception as error:
-            if not self.whole and not self._told:  # a listener has raised; others wait for word
-                agree(self.core.comm, WHO, error)
-            raise
-
-    def _open_epoch(self) -> None:
-        if self.history.epochs > 0:
-            self._told = True
-            agree(self.core.comm, WHO, None)
-            self.stopped = any(self.core.comm.allgather(self.stopped))
-            self._check_alike(f"after epoch {self.history.epochs}")
-        super()._open_epoch()
-
-    def _check_alike(self, when: str) -> None:
-        sums = self.core.comm.allgather(_checksum(self.net.parameters))
-        for rank, other in enumerate(sums):
-            if other != sums[0]:
-                raise RuntimeError(
-                    f"fit: parameters must be the same on all ranks; {when} those of rank {rank} "
-                    "are not those of rank 0: has a callback or another thread changed them?"
-                )

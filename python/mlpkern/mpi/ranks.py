@@ -10,9 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mlpkern import _core
 
@@ -97,6 +101,11 @@ def check_same(comm: Any, who: str, settings: Mapping[str, Any]) -> None:
                     f"{who}: {name} must be the same on all ranks; "
                     f"got {value} on rank 0, {other[name]} on rank {rank}"
                 )
+
+
+def checksum(array: NDArray[Any]) -> int:
+    """Of the bits of an array."""
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 def end_the_job_on_errors() -> None:

@@ -45,11 +45,22 @@ class RanksCore:
         self.comm, self.net, self.optimizer, self._add = comm, net, optimizer, add
         self.mean = loss.reduction == "mean"
         self.sum = type(loss)(**loss._arguments(), reduction="sum")
-        self.epoch = (0, 0.0, 0)
+        self._epoch, self._after = (0, 0.0, 0), (-1, (0, 0.0, 0))
+        self._dropouts = [f for f in net._maps() if hasattr(f, "passes")]
         self.cost = math.nan
         self.failure: Exception | None = None  # of this rank, to be told with the next batch
         self.share: Share
         self.held_out: Share | None = None
+
+    @property
+    def epoch(self) -> tuple[int, float, int]:
+        """A step that was taken counts, also where Ctrl-C came right behind it."""
+        steps, after = self._after
+        return after if self.optimizer.steps == steps else self._epoch
+
+    @epoch.setter
+    def epoch(self, place: tuple[int, float, int]) -> None:
+        self._epoch, self._after = place, (-1, place)
 
     def check(self, x: Any, y: Any, weight: Any) -> None:
         """Raises what an epoch on these samples of this rank would raise; takes no step."""
@@ -88,9 +99,11 @@ class RanksCore:
                 finite = finite and math.isfinite(self.cost)
                 if stop and not finite:
                     break
-                self._step(1.0 if factors is None else float(factors[done]))
                 cost = self.cost * (end - row) if self.mean else self.cost
-                self.epoch = (end, total + cost, rows + end - row)
+                after = (end, total + cost, rows + end - row)
+                self._after = (self.optimizer.steps + 1, after)
+                self._step(1.0 if factors is None else float(factors[done]))
+                self.epoch = after
             done += 1
         row, total, rows = self.epoch
         return row, total, rows, total / rows if self.mean and rows else total, finite
@@ -122,6 +135,8 @@ class RanksCore:
     def _own_part(self, rows: Rows, W: float) -> float:
         """The part of this rank's rows in the cost; their gradient is left in net.gradients."""
         self.net.zero_grad()
+        for dropout in self._dropouts:  # masks of its own for every rank and step
+            dropout.passes = self.optimizer.steps * self.comm.size + self.comm.rank
         if len(rows) == 0:
             return 0.0
         x, y = self.share.at(rows)
