@@ -105,3 +105,25 @@ def test_mpiexec_of_another_mpi_is_an_error(flowers: Path) -> None:
     done = mpiexec(2, *command[1:], **wrong)
     assert done.returncode == 1
     assert "5 ranks were started, and MPI knows of 2: mpi4py and mpiexec must be" in done.stderr
+
+
+def test_another_number_of_ranks_goes_on(flowers: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.npz"
+    begin = ["--epochs", "2", "--checkpoint", str(checkpoint)]
+    train(flowers, *begin, ranks=3)
+    assert mk.load_checkpoint(checkpoint).epoch[0] == 0
+    said = [
+        lines(train(flowers, *more, ranks=2).stdout, "epoch     3", "epoch     4", "quality")
+        for more in (["--resume", "--checkpoint", str(checkpoint)], [])
+    ]
+    assert len(said[0]) == 3
+    assert said[0] == said[1]
+
+
+def test_a_training_that_diverges_is_an_error_said_once(flowers: Path) -> None:
+    options = ["--data", str(flowers), "--optimizer", "sgd", "--lr", "1e30"]
+    done = mpiexec(3, "-m", "mlpkern", "train", *options)
+    assert done.returncode == 1
+    (said,) = lines(done.stderr, "mlpkern")
+    assert said.startswith("mlpkern train: error: fit: the cost of step ")
+    assert "Traceback" not in done.stderr
