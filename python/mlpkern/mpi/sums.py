@@ -24,8 +24,8 @@ def as_it_comes(comm: Any, array: NDArray[Any]) -> None:
 def in_order(comm: Any, array: NDArray[Any], piece: int = PIECE) -> None:
     """The sum ((a0 + a1) + a2) + … in the order of the ranks: the same bits in every run.
 
-    Partial sums go from rank to rank, a piece at a time, so that all ranks but the first few
-    pieces' add at once; the last rank has the sums and sends them to all.
+    Partial sums go from rank to rank a piece at a time, so that all ranks are busy at once, each
+    with another piece; the last rank has the sums, and sends them to all.
     """
     before = np.empty(min(piece, array.size), array.dtype)
     for first in range(0, array.size, piece):
