@@ -276,6 +276,39 @@ def test_another_number_of_ranks_goes_on_from_a_checkpoint(
         np.testing.assert_allclose(found["parameters"], net.parameters, rtol=0, atol=1e-12)
 
 
+class Alone:
+    """A communicator of one rank."""
+
+    rank, size = 0, 1
+
+    def allgather(self, value: Any) -> list[Any]:
+        return [value]
+
+    def Allgather(self, value: Any, everywhere: Any) -> None:  # noqa: N802
+        everywhere[0] = value
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_ctrl_c_before_or_behind_a_step(monkeypatch: pytest.MonkeyPatch, taken: bool) -> None:
+    """Where the epoch stands agrees with the steps that the optimizer has taken."""
+    net, loss, optimizer, x, y, _, _ = mpi_jobs.problem({"loss": "SquaredError"})
+    core = mpi.steps.RanksCore(Alone(), net, loss, optimizer, lambda comm, array: None)
+    core.share = mpi.shares.Share(Alone(), (x, y, None), sharded=False)
+    step = core._step
+
+    def interrupted(factor: float) -> None:
+        third = optimizer.steps == 2
+        if taken or not third:
+            step(factor)
+        if third:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(core, "_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        core.train_epoch(None, None, x, y, None, None, 16, None, (0, 0.0, 0), -1, True)
+    assert core.epoch[0] == core.epoch[2] == 16 * optimizer.steps == (48 if taken else 32)
+
+
 @pytest.mark.skipif(not hasattr(mk, "Dropout"), reason="there is no Dropout yet")
 def test_every_rank_drops_others(tmp_path: Path) -> None:
     """A mask is a function of the passes: no two ranks and no two steps have one in common."""
