@@ -346,9 +346,8 @@ def test_the_death_of_one_rank_ends_the_job(tmp_path: Path, how: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("reproducible", [True, False])
-def test_ranks_that_dawdle_change_no_bits(tmp_path: Path, reproducible: bool) -> None:
-    spec = {"loss": "CrossEntropy", "dtype": "float32", "reproducible": reproducible}
+def test_ranks_that_dawdle_change_no_bits(tmp_path: Path) -> None:
+    spec = {"loss": "CrossEntropy", "dtype": "float32", "reproducible": True}
     quick, *slow = (run(tmp_path, 3, "train_slowly", [spec, rank])[0] for rank in (None, 0, 2))
     assert all(found == quick for found in slow)
 

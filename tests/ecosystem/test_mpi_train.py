@@ -87,6 +87,14 @@ def test_wrong_usage_is_said_once(flowers: Path) -> None:
     assert len(lines(done.stderr, "mlpkern train: error: --early-stopping needs 10")) == 1
 
 
+@pytest.mark.parametrize("option", ["--hidden=x", "--hellp"])
+def test_wrong_arguments_are_said_once(option: str) -> None:
+    done = mpiexec(3, "-m", "mlpkern", "train", option)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(lines(done.stderr, "mlpkern")) == len(lines(done.stderr, "usage:")) == 1
+
+
 def test_a_rank_without_the_data_ends_all(flowers: Path, tmp_path: Path) -> None:
     missing = tmp_path / "none.csv"
     command = ["-m", "mlpkern", "train", *OPTIONS, "--data"]

@@ -4,15 +4,16 @@ import argparse
 import contextlib
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import mlpkern as mk
 
 from .common import UsageError
 
-# How many ranks there are, by MPICH and its kin, Open MPI, and Slurm's srun.
+# How many ranks there are and which is this one, by MPICH and its kin, Open MPI, and Slurm's srun.
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+_RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
 
 _in_fit = False  # from there on, all ranks raise what one does
 
@@ -21,6 +22,24 @@ def started() -> int:
     """Return how many ranks were started; 1 where this is a process like any other."""
     sizes = [os.environ.get(name, "") for name in _SIZES]
     return max((int(size) for size in sizes if size.isdecimal()), default=1)
+
+
+@contextlib.contextmanager
+def said_once() -> Iterator[None]:
+    """What is printed inside is printed by the first rank alone."""
+    rank = next((os.environ[name] for name in _RANKS if name in os.environ), "0")
+    with _silence() if started() > 1 and rank != "0" else contextlib.nullcontext():
+        yield
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        yield
 
 
 def on_all_ranks(run: Callable[[argparse.Namespace], None]) -> Callable[[argparse.Namespace], None]:
@@ -37,11 +56,7 @@ def on_all_ranks(run: Callable[[argparse.Namespace], None]) -> Callable[[argpars
             args.threads = mpi.threads_per_rank(comm)
         if comm.rank == 0:
             return _run(run, args, comm)
-        with (
-            open(os.devnull, "w") as nowhere,
-            contextlib.redirect_stdout(nowhere),
-            contextlib.redirect_stderr(nowhere),
-        ):
+        with _silence():
             try:
                 _run(run, args, comm)
             except Exception as error:  # rank 0 says it
