@@ -20,15 +20,19 @@ _in_fit = False  # from there on, all ranks raise what one does
 
 def started() -> int:
     """Return how many ranks were started; 1 where this is a process like any other."""
-    sizes = [os.environ.get(name, "") for name in _SIZES]
-    return max((int(size) for size in sizes if size.isdecimal()), default=1)
+    return int(_said(_SIZES, "1"))
+
+
+def _said(names: tuple[str, ...], otherwise: str) -> str:
+    """Return what the first of these variables that is there holds: a launcher's in a Slurm job."""
+    values = (os.environ.get(name, "") for name in names)
+    return next((value for value in values if value.isdecimal()), otherwise)
 
 
 @contextlib.contextmanager
 def said_once() -> Iterator[None]:
     """What is printed inside is printed by the first rank alone."""
-    rank = next((os.environ[name] for name in _RANKS if name in os.environ), "0")
-    with _silence() if started() > 1 and rank != "0" else contextlib.nullcontext():
+    with _silence() if started() > 1 and _said(_RANKS, "0") != "0" else contextlib.nullcontext():
         yield
 
 
