@@ -20,7 +20,7 @@ from pathlib import Path
 from mlpkern.cli import main
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PAGES = ("docs/networks.md", "docs/softmax.md", "docs/training.md")
+PAGES = ("docs/networks.md", "docs/softmax.md", "docs/training.md", "docs/mpi.md")
 
 BLOCK = re.compile(
     r"^```python\n(?P<code>.*?)^```\n(?:\n*^```text\n(?P<output>.*?)^```\n)?",

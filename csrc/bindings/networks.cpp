@@ -258,7 +258,7 @@ void bind_networks(py::module_& m) {
            py::arg("y"), py::arg("v"), py::arg("sample_weight"))
       .def("hessian", &NetworkObject::hessian, py::arg("loss"), py::arg("x"), py::arg("y"),
            py::arg("sample_weight"))
-      .def("step", &NetworkObject::step, py::arg("optimizer"))
+      .def("step", &NetworkObject::step, py::arg("optimizer"), py::arg("factor") = 1.0)
       .def("train_step", &NetworkObject::train_step, py::arg("loss"), py::arg("optimizer"), py::arg("x"),
            py::arg("y"), py::arg("sample_weight"))
       .def("train_epoch", &NetworkObject::train_epoch, py::arg("loss"), py::arg("optimizer"), py::arg("x"),

@@ -49,7 +49,7 @@ class NetworkObject {
                        const py::object& weight) const = 0;
   virtual py::tuple value_and_gradient(const LossObject& loss, const py::object& x, const py::object& y,
                                        const py::object& weight) = 0;
-  virtual void step(OptimizerObject& optimizer) = 0;
+  virtual void step(OptimizerObject& optimizer, double factor) = 0;
   virtual double train_step(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,
                             const py::object& y, const py::object& weight) = 0;
   virtual py::tuple train_epoch(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,
@@ -98,7 +98,7 @@ class NetworkOf final : public NetworkObject {
                const py::object& weight) const override;
   py::tuple value_and_gradient(const LossObject& loss, const py::object& x, const py::object& y,
                                const py::object& weight) override;
-  void step(OptimizerObject& optimizer) override;
+  void step(OptimizerObject& optimizer, double factor) override;
   double train_step(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,
                     const py::object& y, const py::object& weight) override;
   py::tuple train_epoch(const LossObject& loss, OptimizerObject& optimizer, const py::object& x,

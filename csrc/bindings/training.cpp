@@ -60,9 +60,9 @@ py::tuple NetworkOf<T>::value_and_gradient(const LossObject& loss, const py::obj
 }
 
 template <class T>
-void NetworkOf<T>::step(OptimizerObject& optimizer) {
+void NetworkOf<T>::step(OptimizerObject& optimizer, double factor) {
   const Use use(usages_, true, "step");
-  compute(optimizer.multiply_adds(), [&] { optimizer.template update<T>(); });
+  compute(optimizer.multiply_adds(), [&] { optimizer.template update<T>(factor); });
 }
 
 template <class T>

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import mlpkern as mk
 
-from . import bench, demo, gradcheck, info, plot, predict, train
+from . import bench, demo, gradcheck, info, plot, predict, ranks, train
 from .common import UsageError
 
 _COMMANDS = (demo, train, predict, gradcheck, bench, plot, info)
@@ -25,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     parser = _parser()
     try:
-        args = parser.parse_args(argv)
+        with ranks.said_once():
+            args = parser.parse_args(argv)
     except SystemExit as stop:  # after --help, or a line about wrong usage
         return int(stop.code or 0)
     try:

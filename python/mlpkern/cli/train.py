@@ -3,7 +3,8 @@
 DATA is a CSV file whose first line names the columns; an NPZ file with x and y,
 or with x_train, y_train, x_test and y_test; or a folder with the four IDX files
 that MNIST comes in, gzipped or not. Where it has no test part, some rows are
-held out, and nothing but the reported quality is computed from them.
+held out, and nothing but the reported quality is computed from them. Started by
+mpiexec, all ranks train together.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import mlpkern as mk
 from mlpkern.datasets import Dataset, Scaling, prepare, read_table
 from mlpkern.persistence import save
 
-from . import training_options
+from . import ranks, training_options
 from .common import (
     UsageError,
     activation,
@@ -88,6 +89,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@ranks.on_all_ranks
 def run(args: argparse.Namespace) -> None:
     """Train, report, save."""
     training_options.check(args)
@@ -129,7 +131,7 @@ def run(args: argparse.Namespace) -> None:
         "saved": args.save,
         "checkpoint": args.checkpoint,
     }
-    if args.save:
+    if args.save and ranks.first():
         save(args.save, net, _metadata(data, target_scaling, result, history))
         print(f"saved     {args.save}", file=report)
     if args.json:
@@ -172,7 +174,7 @@ def _fit(
         validation = (x[held_out], y[held_out])
         x, y = x[rest], y[rest]
         callbacks.append(mk.EarlyStopping(patience=args.early_stopping, restore_best=True))
-    return mk.fit(
+    return ranks.fit(
         net,
         x,
         y,
