@@ -41,6 +41,10 @@ from mlpkern.training import *
 
 if TYPE_CHECKING:
     from mlpkern import reference
+    from mlpkern.formats.onnx import from_onnx, to_onnx
+    from mlpkern.formats.safetensors import load_safetensors, save_safetensors
+    from mlpkern.formats.sklearn import from_sklearn
+    from mlpkern.formats.torch import from_torch, to_torch
     from mlpkern.graph import Graph
     from mlpkern.persistence import load, save
     from mlpkern.trace import Trace
@@ -51,8 +55,15 @@ __version__ = _core.__version__
 _LATER = {
     "Graph": "mlpkern.graph",
     "Trace": "mlpkern.trace",
+    "from_onnx": "mlpkern.formats.onnx",
+    "from_sklearn": "mlpkern.formats.sklearn",
+    "from_torch": "mlpkern.formats.torch",
     "load": "mlpkern.persistence",
+    "load_safetensors": "mlpkern.formats.safetensors",
     "save": "mlpkern.persistence",
+    "save_safetensors": "mlpkern.formats.safetensors",
+    "to_onnx": "mlpkern.formats.onnx",
+    "to_torch": "mlpkern.formats.torch",
 }
 
 
@@ -73,9 +84,16 @@ __all__ = [
     "Graph",
     "Map",
     "Trace",
+    "from_onnx",
+    "from_sklearn",
+    "from_torch",
     "load",
+    "load_safetensors",
     "reference",
     "save",
+    "save_safetensors",
+    "to_onnx",
+    "to_torch",
     *_activations.__all__,
     *_derivatives.__all__,
     *_dropout.__all__,

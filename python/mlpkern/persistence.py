@@ -10,10 +10,11 @@ A file is written beside its place, synced and renamed, so that a reader finds t
 new one. Reading trusts nothing: every size is held against the file's before memory is reserved.
 """
 
+import contextlib
 import io
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -49,20 +50,9 @@ def save(path: StrPath, net: Any, metadata: Mapping[str, Any] | None = None) -> 
     ValueError
         Other networks own maps inside `net` (save its `copy()`), or it has over 10,000 maps.
     """
-    if not hasattr(net, "config") or not hasattr(net, "parameters"):
-        raise TypeError(f"save needs a network such as an MLP, not {type(net).__name__}")
+    model = describe("save", net)
     parameters: NDArray[Any] = net.parameters
-    model = {
-        "format": FORMAT,
-        "version": VERSION,
-        "dtype": parameters.dtype.name,
-        "config": net.config(),
-    }
-    _parameters(model["config"])
-    try:
-        texts = [json.dumps(text, allow_nan=False) for text in (model, dict(metadata or {}))]
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"metadata must be what JSON can hold: {error}") from None
+    texts = [json.dumps(model), checked_metadata(metadata)]
     arrays: dict[str, Any] = {
         "model": np.frombuffer(texts[0].encode(), np.uint8),
         "metadata": np.frombuffer(texts[1].encode(), np.uint8),
@@ -90,13 +80,42 @@ def load_with_metadata(path: StrPath) -> tuple[Any, dict[str, Any]]:
         data = file.read(len(_MAGIC))
         if data == _MAGIC:
             data += file.read()
-    try:
+    with refusing(os.fspath(path)):
         return _read(data)
+
+
+@contextlib.contextmanager
+def refusing(path: object) -> Iterator[None]:
+    """Turns whatever damaged or foreign bytes raise inside into one ValueError about the file."""
+    try:
+        yield
     except MemoryError:
         raise
     except Exception as error:  # zipfile, numpy and json raise a dozen kinds for bad bytes
         why = "it is nested too deeply" if isinstance(error, RecursionError) else error
-        raise ValueError(f"{os.fspath(path)} is not a model that can be read: {why}") from None
+        raise ValueError(f"{path} is not a model that can be read: {why}") from None
+
+
+def describe(who: str, net: Any) -> dict[str, Any]:
+    """Return the architecture of a network as files hold it; errors as `save` has."""
+    if not hasattr(net, "config") or not hasattr(net, "parameters"):
+        raise TypeError(f"{who} needs a network such as an MLP, not {type(net).__name__}")
+    model = {
+        "format": FORMAT,
+        "version": VERSION,
+        "dtype": net.parameters.dtype.name,
+        "config": net.config(),
+    }
+    count_parameters(model["config"])
+    return model
+
+
+def checked_metadata(metadata: Mapping[str, Any] | None) -> str:
+    """Return the metadata as JSON."""
+    try:
+        return json.dumps(dict(metadata or {}), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"metadata must be what JSON can hold: {error}") from None
 
 
 def write_whole(path: StrPath, write: Callable[[IO[bytes]], object]) -> None:
@@ -161,25 +180,34 @@ def _json(array: NDArray[Any], name: str) -> dict[str, Any]:
 
 
 def _network(model: dict[str, Any], parameters: NDArray[Any]) -> Any:
-    if model.get("format") != FORMAT:
-        raise ValueError(f"its format must be {FORMAT!r}, not {model.get('format')!r}")
-    if model.get("version") != VERSION:
-        raise ValueError(f"its version must be {VERSION}, not {model.get('version')!r}")
-    dtype = model.get("dtype")
-    if dtype not in _DTYPES or parameters.dtype != _DTYPES[dtype]:
-        raise ValueError(f"its dtype is {dtype!r}, and its parameters are {parameters.dtype}")
-    config: Any = model.get("config")
-    count = _parameters(config)
-    if count == parameters.size:  # asked before building reserves the memory, and after it
-        net = mk.from_config(config, np.dtype(dtype))
-        count = net.parameters.size
-    if count != parameters.size:
-        raise ValueError(f"its network has {count} parameters, and it holds {parameters.size}")
+    net = build(model, parameters.dtype, parameters.size)
     net.parameters[...] = parameters
     return net
 
 
-def _parameters(config: Any) -> int:
+def build(model: dict[str, Any], dtype: np.dtype[Any], size: int) -> Any:
+    """Return the network of an architecture that `size` parameters of a dtype came with.
+
+    Nothing is built, and no memory reserved, where the parameters are not what it needs.
+    """
+    if model.get("format") != FORMAT:
+        raise ValueError(f"its format must be {FORMAT!r}, not {model.get('format')!r}")
+    if model.get("version") != VERSION:
+        raise ValueError(f"its version must be {VERSION}, not {model.get('version')!r}")
+    name = model.get("dtype")
+    if name not in _DTYPES or dtype != _DTYPES[name]:
+        raise ValueError(f"its dtype is {name!r}, and its parameters are {dtype}")
+    config: Any = model.get("config")
+    count = count_parameters(config)
+    if count == size:  # asked before building reserves the memory, and after it
+        net = mk.from_config(config, np.dtype(name))
+        count = net.parameters.size
+    if count != size:
+        raise ValueError(f"its network has {count} parameters, and it holds {size}")
+    return net
+
+
+def count_parameters(config: Any) -> int:
     """Return the number of parameters of an architecture; ValueError where it has too many maps."""
     count, maps = _measure(config, [])
     if maps > MOST_MAPS:
