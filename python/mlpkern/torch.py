@@ -1,0 +1,152 @@
+"""A network as a differentiable function of PyTorch: `as_function`.
+
+Forward and backward run in mlpkern; the parameters are torch tensors over the network's own memory,
+so that an optimizer of either library moves them for both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+try:
+    import torch
+except ModuleNotFoundError:
+    raise ImportError(
+        "mlpkern.torch needs torch; install it with: pip install 'mlpkern[torch]'"
+    ) from None
+
+from mlpkern.formats._common import named_linears
+from mlpkern.maps import Compiled, Map, ProgramBuilder
+
+__all__ = ["Function", "as_function"]
+
+
+def as_function(net: Map) -> Function:
+    """Return a torch.nn.Module that computes the network, differentiable once.
+
+    Its parameters, named as in safetensors files (``layers.0.w``, (D, L)), share memory with the
+    layers' arrays; backward fills their ``.grad`` and leaves ``net.gradients`` alone. It takes CPU
+    tensors (..., D) or (D,) of the network's dtype. It may be called several times before a
+    backward; under no_grad it keeps nothing.
+
+    Raises
+    ------
+    TypeError
+        `net` is no network.
+    """
+    return Function(net)
+
+
+class Function(torch.nn.Module):  # type: ignore[misc]
+    """A network of mlpkern as a module of PyTorch; :func:`as_function` makes it."""
+
+    def __init__(self, net: Map) -> None:
+        super().__init__()
+        if not isinstance(net, Map):
+            raise TypeError(f"as_function: net must be a network; got {type(net).__name__}")
+        self.net = net
+        for name, f in named_linears(net):
+            place = self._place(name)
+            for what, array in (("w", f.w), ("b", f.b)):
+                if array is not None:
+                    place.register_parameter(what, torch.nn.Parameter(torch.from_numpy(array)))
+        self._addresses = [p.data_ptr() for p in self.parameters()]
+        self._blocks = [f._block for f in net._linears()]
+        self._cores: dict[Any, Any] = {}
+        self._latest: object = None  # the call whose values are kept
+
+    def _place(self, name: str) -> torch.nn.Module:
+        """The submodule of a linear map's name, made where there is none."""
+        place: torch.nn.Module = self
+        for part in name.split(".")[:-1]:
+            if part not in place._modules:
+                place.add_module(part, torch.nn.Module())
+            place = place._modules[part]
+        return place
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The output for x (..., D) or (D,)."""
+        parameters = list(self.parameters())
+        self._check(x, parameters)
+        if not torch.is_grad_enabled():
+            return torch.from_numpy(self.net.predict(x.numpy()))
+        y: torch.Tensor = _Call.apply(x, self, *parameters)
+        return y
+
+    def _core(self, x: Any) -> Any:
+        """A compiled network that nobody else uses: what it keeps is of this module's last pass."""
+        inputs = x.shape[-1] if self.net.inputs is None else self.net.inputs
+        key = inputs, str(x.dtype)
+        if key not in self._cores:
+            builder = ProgramBuilder(inputs)
+            builder.finish(self.net._emit(builder, 0))
+            self._cores = {key: Compiled(str(x.dtype), self.net, builder).core}
+        return self._cores[key]
+
+    def _check(self, x: Any, parameters: list[torch.Tensor]) -> None:
+        if not isinstance(x, torch.Tensor):
+            raise TypeError(f"as_function: x must be a torch.Tensor; got {type(x).__name__}")
+        if x.device.type != "cpu" or x.layout != torch.strided:
+            raise TypeError(
+                f"as_function: x must be a dense tensor on the CPU; got {x.layout} on {x.device}"
+            )
+        dtype = self.net.dtype
+        if dtype is not None and x.dtype != getattr(torch, dtype.name):
+            raise TypeError(
+                f"as_function: x must be {dtype}, as the network is; got {x.dtype}: "
+                f"convert it with .to(torch.{dtype})"
+            )
+        here = [f._block for f in self.net._linears()]
+        moved = any(a is not b for a, b in zip(here, self._blocks, strict=True))
+        if moved or [p.data_ptr() for p in parameters] != self._addresses:
+            raise RuntimeError(
+                "as_function: the parameters must lie where the network has them; they have moved "
+                "since (.to(), or the network became part of another one): make it anew"
+            )
+
+
+class _Call(torch.autograd.Function):  # type: ignore[misc]
+    """One call. Backward runs the forward pass anew where another call has come between."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, function: Function, *parameters: torch.Tensor) -> torch.Tensor:
+        array = x.numpy()
+        y = function._core(array).forward(array)
+        ctx.function, ctx.call = function, object()
+        function._latest = ctx.call
+        ctx.save_for_backward(x, *parameters)  # so that a change before backward is an error
+        return torch.from_numpy(y)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> tuple[Any, ...]:
+        x, *parameters = ctx.saved_tensors
+        need_dx = ctx.needs_input_grad[0]
+        dx, *gradients = _Gradient.apply(dy, ctx.call, ctx.function, need_dx, x, *parameters)
+        return (dx, None, *gradients)
+
+
+class _Gradient(torch.autograd.Function):  # type: ignore[misc]
+    """The way back, as a function of its own: whoever differentiates it again gets an error."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, dy: Any, call: object, function: Function, need_dx: bool, x: Any, *parameters: Any
+    ) -> tuple[Any, ...]:
+        array = x.numpy()
+        core = function._core(array)
+        if function._latest is not call:
+            core.forward(array)
+            function._latest = call
+        gradients = [torch.zeros_like(p) for p in parameters]
+        arrays = iter([g.numpy() for g in gradients])
+        linears = function.net._linears()
+        pairs = [(next(arrays), next(arrays) if f.bias else None) for f in linears]
+        dx = core.backward(dy.numpy(), need_dx, False, pairs)
+        return (None if dx is None else torch.from_numpy(dx), *gradients)
+
+    @staticmethod
+    def backward(ctx: Any, *_: Any) -> Any:
+        raise RuntimeError(
+            "as_function: the network can be differentiated once; mk.hvp, mk.derivatives and "
+            "mk.input_hessian have second derivatives"
+        )
