@@ -210,6 +210,10 @@ FOREIGN = {
     "dropout": ([("Dropout", "x", "z", {}), ("MatMul", "z w", "y", {})], {"w": W}),
     "flatten": ([("Flatten", "x", "z", {}), ("MatMul", "z w", "y", {})], {"w": W}),
     "reshape": ([("Reshape", "x k", "z", {}), ("MatMul", "z w", "y", {})], {"w": W, "k": [-1, 2]}),
+    "reshape behind": (
+        [("MatMul", "x w", "s", {}), ("Tanh", "s", "t", {}), ("Reshape", "t k", "y", {})],
+        {"w": W, "k": [-1, 3]},
+    ),
     "reshape 0": ([("Reshape", "x k", "y", {})], {"k": [0, -1]}),
     "cast": ([("Cast", "x", "z", {"to": 1}), ("MatMul", "z w", "y", {})], {"w": W}),
     "add": (
@@ -239,7 +243,7 @@ FOREIGN = {
     "relu as a maximum": ([("Max", "zero x", "y", {})], {"zero": np.float32(0)}),
     "prelu": ([("PRelu", "x c", "y", {})], {"c": np.array([0.25], np.float32)}),
     "shrink": ([("Shrink", "x", "y", {"lambd": 0.5, "bias": 0.5})], {}),
-    "softmax by 1": ([("Softmax", "x", "y", {"axis": -1})], {}),
+    "softmax by columns": ([("Softmax", "x", "y", {"axis": 1})], {}),
 }
 
 

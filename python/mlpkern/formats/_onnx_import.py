@@ -79,7 +79,7 @@ class _Reader:
         opsets = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
         self.opset = max(opsets, default=1)
         self.values: dict[str, Any] = {}
-        self.steps: dict[int, tuple[Map, Value]] = {}
+        self.steps: dict[int, tuple[Map | None, Value]] = {}
         self.linears: dict[Any, mk.Linear] = {}
         graph = model.graph
         for tensor in graph.initializer:
@@ -157,6 +157,8 @@ class _Reader:
         }
         given = {**defaults, **{a.name: get(a) for a in node.attribute}}
         text = {k: v.decode(errors="replace") for k, v in given.items() if isinstance(v, bytes)}
+        if given.get("axis") == 1 and self._rows() and node.op_type in ("Softmax", "LogSoftmax"):
+            given["axis"] = -1
         return {**given, **text}
 
     def _constant(self, node: Any) -> Array:
@@ -214,7 +216,7 @@ class _Reader:
 
     # --- from values to maps --------------------------------------------------------------------
     def network(self) -> Map:
-        maps = [self._step(value)[0] for value in self._path(self.output)[:-1]]
+        maps = self._maps(self._path(self.output)[:-1])
         try:
             net = mk.Chain(*maps[::-1]) if maps else mk.Chain(mk.Identity())
         except (TypeError, ValueError) as error:
@@ -228,8 +230,21 @@ class _Reader:
             path.append(self._step(path[-1])[1])
         return path
 
-    def _step(self, value: Value) -> tuple[Map, Value]:
-        """The map that makes a value, and of which value."""
+    def _maps(self, values: list[Value]) -> list[Map]:
+        found = [self._step(value)[0] for value in values]
+        return [f for f in found if f is not None]
+
+    def _width(self, value: Value) -> int | None:
+        """The number of columns, where it is known."""
+        for v in self._path(value)[:-1]:
+            f = self._step(v)[0]
+            width = None if f is None else f._width(None)
+            if width is not None:
+                return width
+        return self.dims[-1] if self.dims else None
+
+    def _step(self, value: Value) -> tuple[Map | None, Value]:
+        """The map that makes a value, and of which value; None for no map."""
         if id(value) not in self.steps:
             try:
                 found = activation_of(value)
@@ -238,7 +253,7 @@ class _Reader:
             self.steps[id(value)] = found or self._linear_or_sum(value)
         return self.steps[id(value)]
 
-    def _linear_or_sum(self, value: Value) -> tuple[Map, Value]:
+    def _linear_or_sum(self, value: Value) -> tuple[Map | None, Value]:
         if value.op in ("Gemm", "MatMul"):
             return self._linear(value, None)
         if value.op in ("Add", "Sum"):
@@ -248,6 +263,11 @@ class _Reader:
                 return self._sum(value, values)
             if len(arrays) == len(values) == 1 and values[0].op == "MatMul":
                 return self._linear(values[0], arrays[0])
+        if value.op == "Reshape" and isinstance(value.inputs[0], Value):
+            x, shape = value.inputs
+            rows = shape.tolist() if isinstance(shape, np.ndarray) else None
+            if rows in ([-1, self._width(x)], [0, self._width(x)]):
+                return None, x
         _refuse(value.node, "it is no part of a multilayer perceptron that mlpkern reads")
 
     def _sum(self, value: Value, branches: list[Value]) -> tuple[Map, Value]:
@@ -257,7 +277,7 @@ class _Reader:
         base = next(v for v in paths[0] if id(v) in common)
         maps = []
         for path in paths:
-            inside = [self._step(v)[0] for v in path[: [id(v) for v in path].index(id(base))]]
+            inside = self._maps(path[: [id(v) for v in path].index(id(base))])
             one = inside[0] if len(inside) == 1 else None
             maps.append(one or (mk.Chain(*inside[::-1]) if inside else mk.Identity()))
         try:

@@ -14,7 +14,7 @@ import numpy as np
 
 import mlpkern as mk
 from mlpkern import _core
-from mlpkern.formats._onnx_formulas import FORMULAS, NARROW, Formula, plain
+from mlpkern.formats._onnx_formulas import FORMULAS, NARROW, Formula, plain, softplus_by_operator
 
 Array = np.ndarray[Any, Any]
 COMMUTE = ("Add", "Mul", "Max", "Min", "Or")
@@ -159,6 +159,19 @@ def _softshrink(g: Any, s: Any, p: Any) -> Any:
     return g.Add(above, g.Where(g.Less(s, g.number(-lambd)), g.Add(s, g.number(lambd)), zero))
 
 
+def _softshrink_by_sign(g: Any, s: Any, p: Any) -> Any:
+    lambd = p["lambd"]
+    outside = g.Greater(g.Abs(s), g.number(lambd))
+    shrunk = g.Sub(s, g.Mul(g.Sign(s), g.number(lambd)))
+    return g.Where(outside, shrunk, g.Mul(s, g.number(0)))
+
+
+def _softplus_to_a_line(g: Any, s: Any, p: Any) -> Any:
+    """The straight line from 20 on, where the difference is 2e-9."""
+    scaled = s if p["beta"] == 1 else g.Mul(s, g.number(p["beta"]))
+    return g.Where(g.Greater(scaled, g.number(20)), s, softplus_by_operator(g, s, p))
+
+
 def _hardshrink(g: Any, s: Any, p: Any) -> Any:
     lambd = p["lambd"]
     outside = g.Or(g.Greater(s, g.number(lambd)), g.Less(s, g.number(-lambd)))
@@ -184,6 +197,8 @@ FOREIGN: list[tuple[str, Formula]] = [
     ("Hardswish", lambda g, s, p: g.Div(g.Mul(s, _relu6_of_shifted(g, s)), g.number(6))),
     ("Softshrink", plain("Shrink", lambd="lambd", bias="lambd")),
     ("Softshrink", _softshrink),
+    ("Softshrink", _softshrink_by_sign),
+    ("Softplus", _softplus_to_a_line),
     ("Hardshrink", plain("Shrink", lambd="lambd", bias=0.0)),
     ("Hardshrink", _hardshrink),
 ]
