@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mlpkern import maps
+from mlpkern import _core, maps
 from mlpkern._arguments import flag, integer, number
 from mlpkern.losses import Loss
 from mlpkern.maps import Map
@@ -241,7 +241,10 @@ def fit(
     epochs = integer("fit", "epochs", epochs, 0)
     batch_size = integer("fit", "batch_size", batch_size, 1)
     shuffle = flag("fit", "shuffle", shuffle)
-    x, y, sample_weight, held_out = _split(np.asarray(x), np.asarray(y), sample_weight, validation)
+    x, y = _core.as_array("fit", "x", x), _core.as_array("fit", "y", y)
+    if sample_weight is not None:
+        sample_weight = _core.as_array("fit", "sample_weight", sample_weight)
+    x, y, sample_weight, held_out = _split(x, y, sample_weight, validation)
     x = np.ascontiguousarray(x)
     batch_size = min(batch_size, len(x))
     generator = np.random.default_rng(None if seed is None else integer("fit", "seed", seed, 0))
