@@ -73,6 +73,11 @@ class Function(torch.nn.Module):  # type: ignore[misc]
         y: torch.Tensor = _Call.apply(x, self, *parameters)
         return y
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied with a network of its own."""
+        fixed = [not p.requires_grad for p in self.parameters()]
+        return _remade, (self.net, self.training, fixed)
+
     def _core(self, x: Any) -> Any:
         """A compiled network that nobody else uses: what it keeps is of this module's last pass."""
         inputs = x.shape[-1] if self.net.inputs is None else self.net.inputs
@@ -103,6 +108,14 @@ class Function(torch.nn.Module):  # type: ignore[misc]
                 "as_function: the parameters must lie where the network has them; they have moved "
                 "since (.to(), or the network became part of another one): make it anew"
             )
+
+
+def _remade(net: Map, training: bool, fixed: list[bool]) -> Function:
+    function = Function(net)
+    function.train(training)
+    for p, is_fixed in zip(function.parameters(), fixed, strict=True):
+        p.requires_grad_(not is_fixed)
+    return function
 
 
 class _Call(torch.autograd.Function):  # type: ignore[misc]

@@ -389,6 +389,17 @@ def test_announced_sizes_are_not_believed(tmp_path):
         mk.from_onnx(graph)
 
 
+def test_a_constant_is_not_copied_without_end():
+    w = np.eye(1000, dtype=np.float32)
+    names = ["x", *(f"s{i}" for i in range(40))]
+    nodes = [("Gemm", f"{a} w b{b}", b, {}) for a, b in itertools.pairwise(names)]
+    biases = {f"bs{i}": np.zeros(1000, np.float32) for i in range(40)}
+    with pytest.raises(ValueError, match="the graph's constants are used too often"):
+        mk.from_onnx(model(nodes, x=("n", 1000), outputs=("s39",), w=w, **biases))
+    with pytest.raises(ValueError, match="the graph must have 100000 nodes at most; got 100001"):
+        mk.from_onnx(model([("Tanh", "x", "y", {})] * 100_001))
+
+
 def test_a_missing_library_is_named(monkeypatch):
     import sys
 

@@ -1,5 +1,8 @@
 """Networks as functions of PyTorch: gradients, shared parameters, and what is refused."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -152,6 +155,20 @@ def test_a_state_dict_is_loaded_in_place():
     f = mt.as_function(net)
     f.load_state_dict(mt.as_function(other).state_dict())
     assert net.parameters.tobytes() == other.parameters.tobytes()
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))])
+def test_copies_have_a_network_of_their_own(again):
+    f = mt.as_function(network()).eval()
+    next(f.parameters()).requires_grad_(False)
+    g = again(f)
+    x = normal(2, 3)
+    assert torch.equal(f(x), g(x))
+    assert not g.training
+    assert [p.requires_grad for p in g.parameters()] == [False, True, True]
+    for p, q in zip(f.parameters(), g.parameters(), strict=True):
+        assert p.data_ptr() != q.data_ptr()
+        assert np.shares_memory(q.detach().numpy(), g.net.parameters)
 
 
 def test_parameters_that_change_before_backward_are_an_error():

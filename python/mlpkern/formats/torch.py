@@ -1,97 +1,19 @@
-"""Networks from PyTorch and to it: weights are copied, transposed, bit for bit.
+"""Networks as PyTorch's modules: `to_torch`; `from_torch` stands in `_torch_import`.
 
-PyTorch's Linear holds w transposed, (outputs, inputs). What a module does beside calling its
-children in order cannot be seen from outside: a module that is no Sequential is run on a few rows,
-and refused where its own output differs from theirs.
+PyTorch's Linear holds w transposed, (outputs, inputs).
 """
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 import mlpkern as mk
 from mlpkern.activations import Activation
 from mlpkern.formats._common import library
+from mlpkern.formats._torch_import import NAMES, from_torch
 from mlpkern.maps import Map
 
 __all__ = ["from_torch", "to_torch"]
-
-Activations = str | Activation | Sequence[str | Activation]
-
-# mlpkern's activation by PyTorch's module, and the parameters that have one name in both.
-_NAMES = {
-    "Identity": ("Identity", ()),
-    "ReLU": ("ReLU", ()),
-    "LeakyReLU": ("LeakyReLU", ("negative_slope",)),
-    "ReLU6": ("ReLU6", ()),
-    "ELU": ("ELU", ("alpha",)),
-    "SELU": ("SELU", ()),
-    "CELU": ("CELU", ("alpha",)),
-    "GELU": ("GELU", ("approximate",)),
-    "Sigmoid": ("Sigmoid", ()),
-    "LogSigmoid": ("LogSigmoid", ()),
-    "Tanh": ("Tanh", ()),
-    "Softplus": ("Softplus", ("beta",)),
-    "Softsign": ("Softsign", ()),
-    "SiLU": ("SiLU", ()),
-    "Mish": ("Mish", ()),
-    "Hardsigmoid": ("Hardsigmoid", ()),
-    "Hardswish": ("Hardswish", ()),
-    "Hardtanh": ("Hardtanh", ("min_val", "max_val")),
-    "Tanhshrink": ("Tanhshrink", ()),
-    "Softshrink": ("Softshrink", ("lambd",)),
-    "Hardshrink": ("Hardshrink", ("lambd",)),
-    "Softmax": ("Softargmax", ()),
-    "LogSoftmax": ("LogSoftargmax", ()),
-}
-_LEAST_THRESHOLD = 20  # of Softplus: above it PyTorch takes the straight line, mlpkern never
-
-
-def from_torch(
-    module: Any,
-    *,
-    hidden: Activations | None = None,
-    output: str | Activation | None = None,
-) -> Map:
-    """Return the network of a PyTorch module or of a state_dict, with copies of its weights.
-
-    Parameters
-    ----------
-    module : torch.nn.Module, or a state_dict
-        Linear, activations and Dropout; Sequential of these, nested as you like; and any other
-        module that calls its children in order, each once. Flatten is left out: give rows. A
-        state_dict may hold NumPy arrays: ``"fc1.weight"`` (outputs, inputs), ``"fc1.bias"``.
-    hidden : str, Activation, or a list of them
-        With a state_dict, which has no activations: behind each linear map but the last.
-    output : str or Activation, default "identity"
-        With a state_dict: behind the last linear map.
-
-    Raises
-    ------
-    ImportError
-        PyTorch is not installed (a state_dict of NumPy arrays does without).
-    TypeError
-        Something inside is no part of a multilayer perceptron, or no float32 or float64; it says
-        which module.
-    ValueError
-        The shapes do not fit each other.
-    """
-    if isinstance(module, Mapping):
-        return _from_state(module, hidden, "identity" if output is None else output)
-    torch = library("from_torch", "torch")
-    if not isinstance(module, torch.nn.Module):
-        raise TypeError(
-            "from_torch: module must be a torch.nn.Module or a state_dict; "
-            f"got {type(module).__name__}"
-        )
-    if hidden is not None or output is not None:
-        raise TypeError("from_torch: hidden and output go with a state_dict; a module has its own")
-    return _chain(_Reader(torch).maps(module, ""))
 
 
 def to_torch(net: Map) -> Any:
@@ -114,183 +36,6 @@ def to_torch(net: Map) -> Any:
     module = _Writer(torch).module(net)
     whole = isinstance(module, torch.nn.Sequential)
     return module if whole else torch.nn.Sequential(module)
-
-
-def _chain(maps: list[Map]) -> Map:
-    try:
-        return mk.Chain(*maps) if maps else mk.Chain(mk.Identity())
-    except ValueError as error:
-        raise ValueError(f"from_torch: {error}") from None
-
-
-def _linear(name: str, weight: Any, bias: Any) -> mk.Linear:
-    """A linear map of PyTorch's weight (outputs, inputs) and bias, tensors or arrays."""
-    w, b = (_array(f"{name}{what}", v) for what, v in (("weight", weight), ("bias", bias)))
-    if w is None or w.ndim != 2:
-        raise TypeError(
-            f"from_torch: {name}weight must be (outputs, inputs); got {getattr(w, 'shape', None)}"
-        )
-    f = mk.Linear(w.shape[1], w.shape[0], b is not None, w.dtype)
-    f.w = w.T
-    if b is not None:
-        if b.dtype != w.dtype or b.shape != w.shape[:1]:
-            raise TypeError(
-                f"from_torch: {name}bias must be {w.shape[:1]} and {w.dtype}, as its weight is; "
-                f"got {b.shape}, {b.dtype}"
-            )
-        f.b = b
-    return f
-
-
-def _array(name: str, tensor: Any) -> Any:
-    if tensor is None:
-        return None
-    dtype = str(tensor.dtype).removeprefix("torch.")
-    if dtype not in ("float32", "float64"):
-        raise TypeError(
-            f"from_torch: {name} must be float32 or float64; got {dtype}: convert it with .float()"
-        )
-    return tensor if isinstance(tensor, np.ndarray) else tensor.detach().cpu().numpy()
-
-
-# --- from a state_dict ---------------------------------------------------------------------------
-
-
-def _from_state(state: Mapping[str, Any], hidden: Any, output: Any) -> Map:
-    layers: dict[str, dict[str, Any]] = {}
-    for key, tensor in state.items():
-        place, _, what = str(key).rpartition(".")
-        if what not in ("weight", "bias"):
-            raise TypeError(f"from_torch: a state_dict must hold weights and biases; got {key!r}")
-        layers.setdefault(place, {})[what] = tensor
-    if not layers:
-        raise ValueError("from_torch: the state_dict is empty")
-    linears = [
-        _linear(f"{place}." if place else "", inside.get("weight"), inside.get("bias"))
-        for place, inside in sorted(layers.items(), key=_order(layers))
-    ]
-    if hidden is None and len(linears) > 1:
-        raise TypeError(
-            "from_torch: a state_dict has no activations: give hidden=, such as hidden='relu'"
-        )
-    one = isinstance(hidden, str | Activation)
-    chosen = [hidden] * (len(linears) - 1) if one else list(hidden or [])
-    if len(chosen) != len(linears) - 1:
-        raise ValueError(
-            f"from_torch: hidden must name {len(linears) - 1} activations, one a hidden layer; "
-            f"got {len(chosen)}"
-        )
-    behind = [f if isinstance(f, Activation) else mk.activation(f) for f in [*chosen, output]]
-    return _chain([m for pair in zip(linears, behind, strict=True) for m in pair])
-
-
-def _order(layers: Mapping[str, Any]) -> Any:
-    """By number, 2 before 10, where names differ in numbers only; else as they come."""
-    split = {place: re.split(r"(\d+)", place) for place in layers}
-    if len({tuple(parts[::2]) for parts in split.values()}) > 1:
-        return lambda item: 0
-    return lambda item: [int(number) for number in split[item[0]][1::2]]
-
-
-# --- from a module -------------------------------------------------------------------------------
-
-
-class _Reader:
-    """Modules to maps; a module that occurs twice is one map."""
-
-    def __init__(self, torch: Any) -> None:
-        self.torch, self.nn = torch, torch.nn
-        self.linears: dict[int, mk.Linear] = {}
-
-    def maps(self, module: Any, name: str) -> list[Map]:
-        """The maps that a module applies, in order."""
-        from mlpkern.formats import _torch_modules as own
-
-        nn, kind = self.nn, type(module)
-        if module._forward_hooks or module._forward_pre_hooks:
-            self._refuse(module, name, "it has hooks")
-        if isinstance(module, nn.Linear) and kind.forward is nn.Linear.forward:
-            if id(module) not in self.linears:
-                place = f"{name}." if name else ""
-                self.linears[id(module)] = _linear(place, module.weight, module.bias)
-            return [self.linears[id(module)]]
-        if isinstance(module, own.Elementary):
-            return [module.activation()]
-        if isinstance(module, own.Sum):
-            return [mk.Sum(*(self._one(m, f"{name}.{i}") for i, m in enumerate(module.layers)))]
-        if kind is getattr(nn, kind.__name__, None):  # PyTorch's own, not something of its name
-            return self._standard(module, name)
-        return self._composed(module, name)
-
-    def _one(self, module: Any, name: str) -> Map:
-        maps = self.maps(module, name)
-        return maps[0] if len(maps) == 1 else _chain(maps)
-
-    def _standard(self, module: Any, name: str) -> list[Map]:
-        """The maps of a module that is PyTorch's."""
-        kind = type(module).__name__
-        if kind == "Sequential":
-            return self._children(module, name)
-        if kind == "Dropout":
-            return self._dropout(module)
-        if kind == "Flatten":
-            if (module.start_dim, module.end_dim) != (1, -1):
-                self._refuse(module, name, "rows must stay rows")
-            return []
-        if kind in ("Softmax", "LogSoftmax") and module.dim not in (-1, 1):
-            self._refuse(module, name, "its dim must be -1, or 1 for rows")
-        if kind == "Softplus" and module.threshold < _LEAST_THRESHOLD:
-            self._refuse(module, name, f"its threshold must be {_LEAST_THRESHOLD} or more")
-        if kind not in _NAMES:
-            self._refuse(module, name, "it is no part of a multilayer perceptron")
-        theirs, parameters = _NAMES[kind]
-        return [mk.activation(theirs, **{p: getattr(module, p) for p in parameters})]
-
-    def _dropout(self, module: Any) -> list[Map]:
-        dropout = getattr(mk, "Dropout", None)
-        return [dropout(module.p)] if dropout is not None else []
-
-    def _children(self, module: Any, name: str) -> list[Map]:
-        below = f"{name}." if name else ""
-        found = [self.maps(child, below + place) for place, child in module._modules.items()]
-        return list(itertools.chain.from_iterable(found))
-
-    def _composed(self, module: Any, name: str) -> list[Map]:
-        """The maps of a module's children, where it calls them in order and does nothing else."""
-        if not module._modules:
-            self._refuse(module, name, "it is no part of a multilayer perceptron")
-        maps = self._children(module, name)
-        net = _chain(maps).copy()
-        torch, D = self.torch, 3 if net.inputs is None else net.inputs
-        dtype = getattr(torch, str(net.dtype or np.dtype(np.float32)))
-        x = torch.randn(3, D, dtype=dtype, generator=torch.Generator().manual_seed(0))
-        modes = {m: m.training for m in module.modules()}
-        try:
-            module.eval()
-            with torch.no_grad():
-                theirs = module(x)
-        except Exception as error:
-            self._refuse(module, name, f"it cannot be called on rows to see what it does: {error}")
-        finally:
-            for m, mode in modes.items():
-                m.training = mode
-        ours = torch.from_numpy(net.predict(x.numpy()))
-        same = isinstance(theirs, torch.Tensor) and theirs.shape == ours.shape
-        if not same or not torch.allclose(theirs, ours, 1e-4, 1e-5, equal_nan=True):
-            self._refuse(
-                module,
-                name,
-                "its forward does not only call its children in order (activations must be "
-                "modules); its state_dict() goes with hidden=",
-            )
-        return maps
-
-    def _refuse(self, module: Any, name: str, why: str) -> None:
-        where = f"module {name!r} ({type(module).__name__})" if name else type(module).__name__
-        raise TypeError(f"from_torch: {where} cannot be read: {why}")
-
-
-# --- to a module ---------------------------------------------------------------------------------
 
 
 class _Writer:
@@ -345,6 +90,6 @@ class _Writer:
             return self.nn.Softplus(config["beta"], threshold=40)
         if hasattr(own, kind):
             return getattr(own, kind)(**config)
-        if kind in _NAMES:
+        if kind in NAMES:
             return getattr(self.nn, kind)(**config)
         raise TypeError(f"to_torch: {f!r} has no form in PyTorch")
