@@ -15,6 +15,7 @@ except ModuleNotFoundError:
         "mlpkern.torch needs torch; install it with: pip install 'mlpkern[torch]'"
     ) from None
 
+from mlpkern import maps
 from mlpkern.formats._common import named_linears
 from mlpkern.maps import Compiled, Map, ProgramBuilder
 
@@ -45,13 +46,17 @@ class Function(torch.nn.Module):  # type: ignore[misc]
         if not isinstance(net, Map):
             raise TypeError(f"as_function: net must be a network; got {type(net).__name__}")
         self.net = net
+        self._slots: list[tuple[dict[str, Any], str]] = []  # where modules keep the parameters
         for name, f in named_linears(net):
             place = self._place(name)
             for what, array in (("w", f.w), ("b", f.b)):
                 if array is not None:
                     place.register_parameter(what, torch.nn.Parameter(torch.from_numpy(array)))
+                    self._slots.append((place._parameters, what))
         self._addresses = [p.data_ptr() for p in self.parameters()]
         self._blocks = [f._block for f in net._linears()]
+        self._moves = maps.moves
+        self._dtype = None if net.dtype is None else getattr(torch, net.dtype.name)
         self._cores: dict[Any, Any] = {}
         self._latest: object = None  # the call whose values are kept
 
@@ -66,7 +71,7 @@ class Function(torch.nn.Module):  # type: ignore[misc]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The output for x (..., D) or (D,)."""
-        parameters = list(self.parameters())
+        parameters = [place[what] for place, what in self._slots]
         self._check(x, parameters)
         if not torch.is_grad_enabled():
             return torch.from_numpy(self.net.predict(x.numpy()))
@@ -95,15 +100,18 @@ class Function(torch.nn.Module):  # type: ignore[misc]
             raise TypeError(
                 f"as_function: x must be a dense tensor on the CPU; got {x.layout} on {x.device}"
             )
-        dtype = self.net.dtype
-        if dtype is not None and x.dtype != getattr(torch, dtype.name):
+        if self._dtype is not None and x.dtype != self._dtype:
             raise TypeError(
-                f"as_function: x must be {dtype}, as the network is; got {x.dtype}: "
-                f"convert it with .to(torch.{dtype})"
+                f"as_function: x must be {self._dtype}, as the network is; got {x.dtype}: "
+                f"convert it with .to({self._dtype})"
             )
-        here = [f._block for f in self.net._linears()]
-        moved = any(a is not b for a, b in zip(here, self._blocks, strict=True))
-        if moved or [p.data_ptr() for p in parameters] != self._addresses:
+        moved = [p.data_ptr() for p in parameters] != self._addresses
+        if not moved and self._moves != maps.moves:
+            seen = maps.moves  # before looking
+            here = [f._block for f in self.net._linears()]
+            moved = any(a is not b for a, b in zip(here, self._blocks, strict=True))
+            self._moves = self._moves if moved else seen
+        if moved:
             raise RuntimeError(
                 "as_function: the parameters must lie where the network has them; they have moved "
                 "since (.to(), or the network became part of another one): make it anew"
@@ -133,29 +141,34 @@ class _Call(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def backward(ctx: Any, dy: Any) -> tuple[Any, ...]:
         x, *parameters = ctx.saved_tensors
-        need_dx = ctx.needs_input_grad[0]
-        dx, *gradients = _Gradient.apply(dy, ctx.call, ctx.function, need_dx, x, *parameters)
+        arguments = (dy, ctx.call, ctx.function, ctx.needs_input_grad[0], x, *parameters)
+        again = torch.is_grad_enabled()  # with create_graph
+        dx, *gradients = _Gradient.apply(*arguments) if again else _gradients(*arguments)
         return (dx, None, *gradients)
+
+
+def _gradients(
+    dy: Any, call: object, function: Function, need_dx: bool, x: Any, *parameters: Any
+) -> tuple[Any, ...]:
+    """The gradients by x, where it is needed, and by the parameters."""
+    array = x.numpy()
+    core = function._core(array)
+    if function._latest is not call:
+        core.forward(array)
+        function._latest = call
+    gradients = [torch.zeros_like(p) for p in parameters]
+    arrays = iter([g.numpy() for g in gradients])
+    pairs = [(next(arrays), next(arrays) if f.bias else None) for f in function.net._linears()]
+    dx = core.backward(dy.numpy(), need_dx, False, pairs)
+    return (None if dx is None else torch.from_numpy(dx), *gradients)
 
 
 class _Gradient(torch.autograd.Function):  # type: ignore[misc]
     """The way back, as a function of its own: whoever differentiates it again gets an error."""
 
     @staticmethod
-    def forward(
-        ctx: Any, dy: Any, call: object, function: Function, need_dx: bool, x: Any, *parameters: Any
-    ) -> tuple[Any, ...]:
-        array = x.numpy()
-        core = function._core(array)
-        if function._latest is not call:
-            core.forward(array)
-            function._latest = call
-        gradients = [torch.zeros_like(p) for p in parameters]
-        arrays = iter([g.numpy() for g in gradients])
-        linears = function.net._linears()
-        pairs = [(next(arrays), next(arrays) if f.bias else None) for f in linears]
-        dx = core.backward(dy.numpy(), need_dx, False, pairs)
-        return (None if dx is None else torch.from_numpy(dx), *gradients)
+    def forward(ctx: Any, *arguments: Any) -> tuple[Any, ...]:
+        return _gradients(*arguments)
 
     @staticmethod
     def backward(ctx: Any, *_: Any) -> Any:

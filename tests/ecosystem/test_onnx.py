@@ -382,6 +382,28 @@ def test_damaged_files_are_one_error(tmp_path):
         mk.from_onnx(tmp_path / "none")
 
 
+def test_a_changed_byte_is_refused_or_read(tmp_path):
+    data = mk.to_onnx(mk.Chain(mk.Linear(2, 3), mk.Softplus(2.0))).SerializeToString()
+    path = tmp_path / "changed"
+    refused = 0
+    for place in range(len(data)):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :])
+        try:
+            net = mk.from_onnx(path)
+        except ValueError as error:
+            refused += str(error).startswith(f"{path} is not a model that can be read: ")
+        else:
+            assert isinstance(net, mk.Chain)
+    assert refused > len(data) / 4
+
+
+def test_operators_without_inputs_are_refused():
+    graph = model([("MatMul", "x w", "y", {})], w=W)
+    del graph.graph.node[0].input[1]
+    with pytest.raises(ValueError, match="to unpack"):
+        mk.from_onnx(graph)
+
+
 def test_announced_sizes_are_not_believed(tmp_path):
     graph = model([("MatMul", "x w", "y", {})], w=W)
     graph.graph.initializer[0].dims[0] = 10**12

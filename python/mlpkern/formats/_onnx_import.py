@@ -60,8 +60,12 @@ def _from_file(onnx: Any, path: StrPath) -> Map:
 def _network(onnx: Any, model: Any) -> Map:
     try:
         return _Reader(Graph(onnx, model)).network()
+    except (MemoryError, ValueError):
+        raise
     except RecursionError:
         raise ValueError("from_onnx: the graph is nested too deeply") from None
+    except Exception as error:  # inputs and attributes that operators must have, and such
+        raise ValueError(f"from_onnx: the model is malformed: {error!r}") from None
 
 
 class _Reader:

@@ -94,7 +94,7 @@ def _match_operator(pattern: Operator, value: Value, found: Found) -> Iterator[F
             fits = [found] if there == expected else []
         else:
             wanted = expected if isinstance(expected, Parameter) else Literal(np.asarray(expected))
-            number = np.asarray(np.nan if there is None else there, np.float32)
+            number = np.asarray(there if isinstance(there, int | float) else np.nan, np.float32)
             fits = list(_match_number(wanted, number, found))
         if not fits:
             return
