@@ -97,7 +97,7 @@ def _standardize(step: Any) -> Map:
             f"from_sklearn: steps before the last must be StandardScaler; got {type(step).__name__}"
         )
     D = _fitted(step, "n_features_in_")
-    mean = np.zeros(D) if step.mean_ is None else step.mean_
-    scale = np.ones(D) if step.scale_ is None else step.scale_
+    mean = step.mean_ if step.with_mean else np.zeros(D)
+    scale = step.scale_ if step.with_std else np.ones(D)
     made: Map = mk.Standardize(mean, scale)
     return made
