@@ -17,7 +17,7 @@ except ModuleNotFoundError:
 
 from mlpkern import maps
 from mlpkern.formats._common import named_linears
-from mlpkern.maps import Compiled, Map, ProgramBuilder
+from mlpkern.maps import Map
 
 __all__ = ["Function", "as_function"]
 
@@ -26,7 +26,8 @@ def as_function(net: Map) -> Function:
     """Return a torch.nn.Module that computes the network, differentiable once.
 
     Its parameters, named as in safetensors files (``layers.0.w``, (D, L)), share memory with the
-    layers' arrays; backward fills their ``.grad`` and leaves ``net.gradients`` alone. It takes CPU
+    layers' arrays; backward fills their ``.grad`` and leaves ``net.gradients`` alone. A Dropout is
+    active while the module is in training, as PyTorch's is. It takes CPU
     tensors (..., D) or (D,) of the network's dtype. It may be called several times before a
     backward; under no_grad it keeps nothing.
 
@@ -57,7 +58,8 @@ class Function(torch.nn.Module):  # type: ignore[misc]
         self._blocks = [f._block for f in net._linears()]
         self._moves = maps.moves
         self._dtype = None if net.dtype is None else getattr(torch, net.dtype.name)
-        self._cores: dict[Any, Any] = {}
+        self._dropouts: list[Any] = [m for m in net._maps() if getattr(m, "_is_dropout", False)]
+        self._compiled: dict[Any, Any] = {}
         self._latest: object = None  # the call whose values are kept
 
     def _place(self, name: str) -> torch.nn.Module:
@@ -73,7 +75,7 @@ class Function(torch.nn.Module):  # type: ignore[misc]
         """The output for x (..., D) or (D,)."""
         parameters = [place[what] for place, what in self._slots]
         self._check(x, parameters)
-        if not torch.is_grad_enabled():
+        if not torch.is_grad_enabled() and not (self.training and self._dropouts):
             return torch.from_numpy(self.net.predict(x.numpy()))
         y: torch.Tensor = _Call.apply(x, self, *parameters)
         return y
@@ -83,15 +85,18 @@ class Function(torch.nn.Module):  # type: ignore[misc]
         fixed = [not p.requires_grad for p in self.parameters()]
         return _remade, (self.net, self.training, fixed)
 
-    def _core(self, x: Any) -> Any:
+    def _core(self, x: Any, training: bool) -> Any:
         """A compiled network that nobody else uses: what it keeps is of this module's last pass."""
         inputs = x.shape[-1] if self.net.inputs is None else self.net.inputs
-        key = inputs, str(x.dtype)
-        if key not in self._cores:
-            builder = ProgramBuilder(inputs)
-            builder.finish(self.net._emit(builder, 0))
-            self._cores = {key: Compiled(str(x.dtype), self.net, builder).core}
-        return self._cores[key]
+        key = inputs, x.dtype
+        if key not in self._compiled:
+            theirs, self.net._compiled = self.net._compiled, {}
+            try:
+                self._compiled = {key: self.net._compile(inputs, x.dtype)}
+            finally:
+                self.net._compiled = theirs
+        compiled = self._compiled[key]
+        return getattr(compiled, "training", compiled).core if training else compiled.core
 
     def _check(self, x: Any, parameters: list[torch.Tensor]) -> None:
         if not isinstance(x, torch.Tensor):
@@ -126,40 +131,65 @@ def _remade(net: Map, training: bool, fixed: list[bool]) -> Function:
     return function
 
 
+class _Pass:
+    """One pass, and how many masks each dropout had drawn before it: it can be made again."""
+
+    def __init__(self, function: Function) -> None:
+        self.function, self.training = function, function.training
+        self.passes = [f.passes for f in function._dropouts]
+
+    def forward(self, x: Any) -> Any:
+        """The output, whose way back is kept."""
+        y = self.core(x).forward(x)
+        self.function._latest = self
+        return y
+
+    def again(self, x: Any) -> None:
+        """The same pass, where others have come between."""
+        dropouts = self.function._dropouts
+        now = [f.passes for f in dropouts]
+        try:
+            for f, passes in zip(dropouts, self.passes, strict=True):
+                f.passes = passes
+            self.forward(x)
+        finally:
+            for f, passes in zip(dropouts, now, strict=True):
+                f.passes = passes
+
+    def core(self, x: Any) -> Any:
+        """The network that it goes through."""
+        return self.function._core(x, self.training)
+
+
 class _Call(torch.autograd.Function):  # type: ignore[misc]
     """One call. Backward runs the forward pass anew where another call has come between."""
 
     @staticmethod
     def forward(ctx: Any, x: Any, function: Function, *parameters: torch.Tensor) -> torch.Tensor:
         array = x.numpy()
-        y = function._core(array).forward(array)
-        ctx.function, ctx.call = function, object()
-        function._latest = ctx.call
+        ctx.function, ctx.call = function, _Pass(function)
+        y = ctx.call.forward(array)
         ctx.save_for_backward(x, *parameters)  # so that a change before backward is an error
         return torch.from_numpy(y)
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> tuple[Any, ...]:
         x, *parameters = ctx.saved_tensors
-        arguments = (dy, ctx.call, ctx.function, ctx.needs_input_grad[0], x, *parameters)
+        arguments = (dy, ctx.call, ctx.needs_input_grad[0], x, *parameters)
         again = torch.is_grad_enabled()  # with create_graph
         dx, *gradients = _Gradient.apply(*arguments) if again else _gradients(*arguments)
         return (dx, None, *gradients)
 
 
-def _gradients(
-    dy: Any, call: object, function: Function, need_dx: bool, x: Any, *parameters: Any
-) -> tuple[Any, ...]:
+def _gradients(dy: Any, call: _Pass, need_dx: bool, x: Any, *parameters: Any) -> tuple[Any, ...]:
     """The gradients by x, where it is needed, and by the parameters."""
     array = x.numpy()
-    core = function._core(array)
-    if function._latest is not call:
-        core.forward(array)
-        function._latest = call
+    if call.function._latest is not call:
+        call.again(array)
     gradients = [torch.zeros_like(p) for p in parameters]
     arrays = iter([g.numpy() for g in gradients])
-    pairs = [(next(arrays), next(arrays) if f.bias else None) for f in function.net._linears()]
-    dx = core.backward(dy.numpy(), need_dx, False, pairs)
+    pairs = [(next(arrays), next(arrays) if f.bias else None) for f in call.function.net._linears()]
+    dx = call.core(array).backward(dy.numpy(), need_dx, False, pairs)
     return (None if dx is None else torch.from_numpy(dx), *gradients)
 
 

@@ -120,6 +120,14 @@ def test_a_linear_map_alone():
     assert (net.inputs, net.layers[0].b) == (2, None)
 
 
+@pytest.mark.skipif(not hasattr(mk, "Dropout"), reason="needs mk.Dropout")
+def test_dropouts_go_there_and_back():
+    net = mk.Chain(mk.Linear(3, 4), mk.Dropout(0.25))
+    module = mk.to_torch(net)
+    assert module[1].p == 0.25
+    assert repr(mk.from_torch(module)) == repr(net)
+
+
 class InOrder(nn.Module):
     def __init__(self):
         super().__init__()

@@ -70,6 +70,28 @@ def test_parameters_are_the_networks_memory():
     assert next(f.parameters())[0, 0] == 2
 
 
+@pytest.mark.skipif(not hasattr(mk, "Dropout"), reason="needs mk.Dropout")
+def test_a_dropout_is_active_in_training():
+    one, other = mk.Linear(3, 50, dtype=np.float64), mk.Linear(50, 1, dtype=np.float64)
+    net = mk.Chain(one, mk.Dropout(0.5), other)
+    f = mt.as_function(net)
+    x = normal(4, 3)
+    first = f(x)
+    second = f(x)
+    assert not torch.equal(first, second)
+    with torch.no_grad():
+        assert not torch.equal(f(x), f(x))
+    passes = net.layers[1].passes
+    (grad,) = torch.autograd.grad(first.sum(), x)  # by the mask of the first pass
+    assert net.layers[1].passes == passes
+    net.layers[1].passes = 0
+    net(x.detach().numpy())
+    np.testing.assert_array_equal(grad.numpy(), net.backward(np.ones((4, 1))))
+    f.eval()
+    np.testing.assert_array_equal(f(x).detach().numpy(), net.predict(x.detach().numpy()))
+    assert torch.autograd.gradcheck(lambda x, *_: f(x), (x, *f.parameters()))
+
+
 def test_the_networks_own_gradients_are_left_alone():
     net = network()
     net.gradients[:] = 7

@@ -110,6 +110,8 @@ class _Graph:
                 raise TypeError(f"to_onnx: {net!r} has no form in ONNX")
             value: str = formula(self, x, net._parameters)
             return value
+        if getattr(net, "_is_dropout", False):
+            return x
         if isinstance(net, mk.Sum):
             branches = [
                 self.map(inner, x, f"{place}layers.{i}.") for i, inner in enumerate(net.layers)
