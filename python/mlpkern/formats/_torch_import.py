@@ -8,7 +8,6 @@ and refused where its own output differs from theirs.
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 import mlpkern as mk
 from mlpkern.activations import Activation
 from mlpkern.formats._common import library
+from mlpkern.formats._torch_state import chain, from_state, linear
 from mlpkern.maps import Map
 
 Activations = str | Activation | Sequence[str | Activation]
@@ -80,7 +80,7 @@ def from_torch(
         The shapes do not fit each other.
     """
     if isinstance(module, Mapping):
-        return _from_state(module, hidden, "identity" if output is None else output)
+        return from_state(module, hidden, "identity" if output is None else output)
     torch = library("from_torch", "torch")
     if not isinstance(module, torch.nn.Module):
         raise TypeError(
@@ -89,86 +89,7 @@ def from_torch(
         )
     if hidden is not None or output is not None:
         raise TypeError("from_torch: hidden and output go with a state_dict; a module has its own")
-    return _chain(_Reader(torch).maps(module, ""))
-
-
-def _chain(maps: list[Map]) -> Map:
-    try:
-        return mk.Chain(*maps) if maps else mk.Chain(mk.Identity())
-    except ValueError as error:
-        raise ValueError(f"from_torch: {error}") from None
-
-
-def _linear(name: str, weight: Any, bias: Any) -> mk.Linear:
-    """A linear map of PyTorch's weight (outputs, inputs) and bias, tensors or arrays."""
-    w, b = (_array(f"{name}{what}", v) for what, v in (("weight", weight), ("bias", bias)))
-    if w is None or w.ndim != 2:
-        raise TypeError(
-            f"from_torch: {name}weight must be (outputs, inputs); got {getattr(w, 'shape', None)}"
-        )
-    f = mk.Linear(w.shape[1], w.shape[0], b is not None, w.dtype)
-    f.w = w.T
-    if b is not None:
-        if b.dtype != w.dtype or b.shape != w.shape[:1]:
-            raise TypeError(
-                f"from_torch: {name}bias must be {w.shape[:1]} and {w.dtype}, as its weight is; "
-                f"got {b.shape}, {b.dtype}"
-            )
-        f.b = b
-    return f
-
-
-def _array(name: str, tensor: Any) -> Any:
-    if tensor is None:
-        return None
-    dtype = str(tensor.dtype).removeprefix("torch.")
-    if dtype not in ("float32", "float64"):
-        raise TypeError(
-            f"from_torch: {name} must be float32 or float64; got {dtype}: convert it with .float()"
-        )
-    return tensor if isinstance(tensor, np.ndarray) else tensor.detach().cpu().numpy()
-
-
-# --- from a state_dict ---------------------------------------------------------------------------
-
-
-def _from_state(state: Mapping[str, Any], hidden: Any, output: Any) -> Map:
-    layers: dict[str, dict[str, Any]] = {}
-    for key, tensor in state.items():
-        place, _, what = str(key).rpartition(".")
-        if what not in ("weight", "bias"):
-            raise TypeError(f"from_torch: a state_dict must hold weights and biases; got {key!r}")
-        layers.setdefault(place, {})[what] = tensor
-    if not layers:
-        raise ValueError("from_torch: the state_dict is empty")
-    linears = [
-        _linear(f"{place}." if place else "", inside.get("weight"), inside.get("bias"))
-        for place, inside in sorted(layers.items(), key=_order(layers))
-    ]
-    if hidden is None and len(linears) > 1:
-        raise TypeError(
-            "from_torch: a state_dict has no activations: give hidden=, such as hidden='relu'"
-        )
-    one = isinstance(hidden, str | Activation)
-    chosen = [hidden] * (len(linears) - 1) if one else list(hidden or [])
-    if len(chosen) != len(linears) - 1:
-        raise ValueError(
-            f"from_torch: hidden must name {len(linears) - 1} activations, one a hidden layer; "
-            f"got {len(chosen)}"
-        )
-    behind = [f if isinstance(f, Activation) else mk.activation(f) for f in [*chosen, output]]
-    return _chain([m for pair in zip(linears, behind, strict=True) for m in pair])
-
-
-def _order(layers: Mapping[str, Any]) -> Any:
-    """By number, 2 before 10, where names differ in numbers only; else as they come."""
-    split = {place: re.split(r"(\d+)", place) for place in layers}
-    if len({tuple(parts[::2]) for parts in split.values()}) > 1:
-        return lambda item: 0
-    return lambda item: [int(number) for number in split[item[0]][1::2]]
-
-
-# --- from a module -------------------------------------------------------------------------------
+    return chain(_Reader(torch).maps(module, ""))
 
 
 class _Reader:
@@ -188,7 +109,7 @@ class _Reader:
         if isinstance(module, nn.Linear) and kind.forward is nn.Linear.forward:
             if id(module) not in self.linears:
                 place = f"{name}." if name else ""
-                self.linears[id(module)] = _linear(place, module.weight, module.bias)
+                self.linears[id(module)] = linear(place, module.weight, module.bias)
             return [self.linears[id(module)]]
         if isinstance(module, own.Elementary):
             return [module.activation()]
@@ -200,7 +121,7 @@ class _Reader:
 
     def _one(self, module: Any, name: str) -> Map:
         maps = self.maps(module, name)
-        return maps[0] if len(maps) == 1 else _chain(maps)
+        return maps[0] if len(maps) == 1 else chain(maps)
 
     def _standard(self, module: Any, name: str) -> list[Map]:
         """The maps of a module that is PyTorch's."""
@@ -236,7 +157,7 @@ class _Reader:
         if not module._modules:
             self._refuse(module, name, "it is no part of a multilayer perceptron")
         maps = self._children(module, name)
-        net = _chain(maps).copy()
+        net = chain(maps).copy()
         torch, D = self.torch, 3 if net.inputs is None else net.inputs
         dtype = getattr(torch, str(net.dtype or np.dtype(np.float32)))
         x = torch.randn(3, D, dtype=dtype, generator=torch.Generator().manual_seed(0))
