@@ -14,7 +14,7 @@ import mlpkern as mk
 from mlpkern.cli import common, demo, main, numpy_peer, train
 from mlpkern.persistence import load_with_metadata
 
-COMMANDS = ["demo", "train", "predict", "bench", "gradcheck", "plot", "info"]
+COMMANDS = ["demo", "train", "predict", "convert", "bench", "gradcheck", "plot", "info"]
 PICTURES = ["activations", "graph", "jacobian", "soft", "loss", "bench"]
 
 

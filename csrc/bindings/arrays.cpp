@@ -5,7 +5,8 @@ namespace mlpkern::bindings {
 
 std::string text(const Shape& shape) {
   std::string s = "(";
-  for (std::size_t i = 0; i < shape.size(); ++i) s += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
+  for (std::size_t i = 0; i < shape.size(); ++i)
+    s.append(i == 0 ? "" : ", ").append(std::to_string(shape[i]));
   return s + (shape.size() == 1 ? ",)" : ")");
 }
 
@@ -15,13 +16,53 @@ std::string type_name(const py::object& value) {
   return py::str(py::type::of(value).attr("__name__")).cast<std::string>();
 }
 
+namespace {
+
+// The text of an attribute; empty where there is none.
+std::string attribute(const py::object& value, const char* name) {
+  const py::object found = py::getattr(value, name, py::none());
+  return found.is_none() ? "" : py::str(found).cast<std::string>();
+}
+
+bool is_tensor(const py::object& value) { return py::hasattr(value, "__dlpack__"); }
+
+void check_is_here(const std::string& subject, const py::object& value) {
+  const std::string device = attribute(value, "device");
+  if (device.empty() || device.rfind("cpu", 0) == 0) return;
+  fail_type(subject + " must be an array on the CPU; got " + type_name(value) + " on " + device);
+}
+
+// What NumPy makes of an object, of the memory that it has: by the buffer protocol, by __array__, or by
+// DLPack. What lies on another device is refused, though some libraries would copy it in silence; only what
+// comes back with memory of its own can be of that kind, and is looked at.
+py::array array_of(const std::string& subject, const py::object& value) {
+  const py::module_ numpy = py::module_::import("numpy");
+  auto array = numpy.attr("asarray")(value).cast<py::array>();
+  if (array.base() || !is_tensor(value)) return array;
+  check_is_here(subject, value);
+  if (array.dtype().kind() == 'O') return numpy.attr("from_dlpack")(value).cast<py::array>();
+  return array;
+}
+
+}  // namespace
+
 Argument converted(Who who, const char* name, const py::object& value) {
-  if (value.is_none()) fail_type(who + ": " + name + " must be an array; got None");
+  const std::string subject = who + ": " + name;
+  if (value.is_none()) fail_type(subject + " must be an array; got None");
   try {
-    return {name, py::module_::import("numpy").attr("asarray")(value).cast<py::array>()};
+    return {name, array_of(subject, value)};
   } catch (const py::error_already_set& error) {
-    if (!error.matches(PyExc_ValueError) && !error.matches(PyExc_TypeError)) throw;
-    fail_type(who + ": " + name + " must be an array; got " + type_name(value));
+    const bool tensor = is_tensor(value);
+    const bool theirs = tensor && (error.matches(PyExc_RuntimeError) || error.matches(PyExc_BufferError));
+    if (!theirs && !error.matches(PyExc_ValueError) && !error.matches(PyExc_TypeError)) throw;
+    if (tensor) check_is_here(subject, value);
+    std::string got = type_name(value);
+    if (attribute(value, "requires_grad") == "True") {
+      got += " that requires a gradient; pass .detach()";
+    } else if (tensor) {
+      got.append(": ").append(py::str(error.value()).cast<std::string>());
+    }
+    fail_type(subject + " must be an array; got " + got);
   }
 }
 
@@ -32,8 +73,8 @@ namespace {
   int count = 0;
   for (const Argument* a : arguments) {
     if (!a->array) continue;
-    names += (names.empty() ? "" : ", ") + std::string(a->name);
-    got += (got.empty() ? "" : ", ") + std::string(a->name) + " " + dtype_name(a->array);
+    names.append(names.empty() ? "" : ", ").append(a->name);
+    got.append(got.empty() ? "" : ", ").append(a->name).append(" ").append(dtype_name(a->array));
     ++count;
   }
   fail_type(who + ": " + names + " must be " +

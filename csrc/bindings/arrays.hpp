@@ -40,7 +40,7 @@ struct Argument {
   py::array array;
 };
 
-// What is no array at all, made one; None is none.
+// What is no NumPy array, made one without a copy of its memory where it has any; None is none.
 Argument converted(Who who, const char* name, const py::object& value);
 
 // An array, or what NumPy makes one of.

@@ -42,6 +42,10 @@ from mlpkern.training import *
 if TYPE_CHECKING:
     from mlpkern import reference
     from mlpkern.checkpoints import Checkpoint, TrainingState, load_checkpoint
+    from mlpkern.formats.onnx import from_onnx, to_onnx
+    from mlpkern.formats.safetensors import load_safetensors, save_safetensors
+    from mlpkern.formats.sklearn import from_sklearn
+    from mlpkern.formats.torch import from_torch, to_torch
     from mlpkern.graph import Graph
     from mlpkern.persistence import load, save
     from mlpkern.schedules import (
@@ -72,9 +76,16 @@ _LATER = {
     "Trace": "mlpkern.trace",
     "TrainingState": "mlpkern.checkpoints",
     "WarmUp": "mlpkern.schedules",
+    "from_onnx": "mlpkern.formats.onnx",
+    "from_sklearn": "mlpkern.formats.sklearn",
+    "from_torch": "mlpkern.formats.torch",
     "load": "mlpkern.persistence",
     "load_checkpoint": "mlpkern.checkpoints",
+    "load_safetensors": "mlpkern.formats.safetensors",
     "save": "mlpkern.persistence",
+    "save_safetensors": "mlpkern.formats.safetensors",
+    "to_onnx": "mlpkern.formats.onnx",
+    "to_torch": "mlpkern.formats.torch",
 }
 
 
@@ -105,10 +116,17 @@ __all__ = [
     "Trace",
     "TrainingState",
     "WarmUp",
+    "from_onnx",
+    "from_sklearn",
+    "from_torch",
     "load",
     "load_checkpoint",
+    "load_safetensors",
     "reference",
     "save",
+    "save_safetensors",
+    "to_onnx",
+    "to_torch",
     *_activations.__all__,
     *_derivatives.__all__,
     *_dropout.__all__,

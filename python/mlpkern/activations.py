@@ -73,7 +73,7 @@ class Activation(Map):
     def jacobian(self, s: ArrayLike) -> NDArray[Any]:
         """The dense Jacobian ``da/ds``, shape (..., L, L) for s of shape (..., L): to look at."""
         self._kernel.value(s)  # refuses what is no array of floats
-        s = np.asarray(s)
+        s = _core.as_array(type(self).__name__, "s", s)
         if s.ndim == 0:
             raise ValueError(f"{type(self).__name__}: s must be (..., L); got ()")
         L = s.shape[-1]

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mlpkern import _core
 from mlpkern._arguments import integer, number
 from mlpkern.losses import Loss
 from mlpkern.maps import Map
@@ -150,8 +151,8 @@ def gradcheck(
     chosen = number("gradcheck", "step", STEP if step is None else step, LEAST_STEP)
     entries = integer("gradcheck", "entries", entries, 1)
     twin = _in_float64(net)
-    x, y = _widened(x), _widened(y)
-    weight = None if sample_weight is None else _widened(sample_weight)
+    x, y = _widened("x", x), _widened("y", y)
+    weight = None if sample_weight is None else _widened("sample_weight", sample_weight)
     cost, gradient = value_and_gradient(twin, loss, x, y, weight)
     probe = _Probe(
         lambda: loss(twin(x), y, weight),
@@ -264,9 +265,9 @@ def _in_float64(net: Map) -> Map:
     return twin
 
 
-def _widened(a: ArrayLike) -> NDArray[Any]:
+def _widened(name: str, a: ArrayLike) -> NDArray[Any]:
     """float32 as float64; anything else as it is, for the network to take or to refuse."""
-    array = np.asarray(a)
+    array = _core.as_array("gradcheck", name, a)
     return array.astype(np.float64) if array.dtype == np.float32 else array
 
 

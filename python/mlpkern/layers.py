@@ -122,7 +122,7 @@ class Linear(Map):
 
     @staticmethod
     def _assign(name: str, into: NDArray[Any], value: ArrayLike) -> None:
-        array = np.asarray(value)
+        array = _core.as_array("Linear", name, value)
         if array.shape != into.shape:
             raise ValueError(f"Linear: {name} must be {into.shape}; got {array.shape}")
         into[...] = array

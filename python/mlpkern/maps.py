@@ -256,7 +256,7 @@ class Map:
         compiled = self._own()
         if compiled is not None:
             return compiled
-        array = np.asarray(x)
+        array = _core.as_array(type(self).__name__, "x", x)
         inputs = self.inputs or (array.shape[-1] if array.ndim else 0)
         return self._compile(inputs, self.dtype or array.dtype)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mlpkern import pairs
+from mlpkern import _core, pairs
 from mlpkern.activations import Activation, Identity, activation
 from mlpkern.graph import settings
 from mlpkern.linear import linear, linear_backward
@@ -171,13 +171,13 @@ def trace(net: Map, x: ArrayLike, y: ArrayLike, loss: Loss) -> Trace:
     if not isinstance(loss, Loss):
         raise TypeError(f"trace: loss must be a Loss; got {type(loss).__name__}")
     layers = _layers(net)
-    x = np.asarray(x)
+    x = _core.as_array("trace", "x", x)
     D = layers[0][0].inputs
     if x.ndim != 2 or x.shape[1] != D:
         raise ValueError(f"trace: x must be (n, D) with D = {D}; got {x.shape}")
     t = Trace()
     t._add("x", "input", x)
-    t._add("y", "target", np.asarray(y))
+    t._add("y", "target", _core.as_array("trace", "y", y))
     _forward(t, layers, x)
     _cost(t, layers, y, loss)
     _backward(t, layers)

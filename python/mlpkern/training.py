@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mlpkern import maps
+from mlpkern import _core, maps
 from mlpkern._arguments import flag, integer
 from mlpkern.callbacks import Callback, EarlyStopping, History
 from mlpkern.fitting import Fitting
@@ -176,7 +176,10 @@ def fit(
     _check_training("fit", net, loss, optimizer)
     epochs = integer("fit", "epochs", epochs, 0)
     batch_size = integer("fit", "batch_size", batch_size, 1)
-    samples = split(np.asarray(x), np.asarray(y), sample_weight, validation)
+    x, y = _core.as_array("fit", "x", x), _core.as_array("fit", "y", y)
+    if sample_weight is not None:
+        sample_weight = _core.as_array("fit", "sample_weight", sample_weight)
+    samples = split(x, y, sample_weight, validation)
     fitting = Fitting(
         net=net,
         loss=loss,

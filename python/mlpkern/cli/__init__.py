@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import mlpkern as mk
 
-from . import bench, demo, gradcheck, info, plot, predict, ranks, train
+from . import bench, convert, demo, gradcheck, info, plot, predict, ranks, train
 from .common import UsageError
 
-_COMMANDS = (demo, train, predict, gradcheck, bench, plot, info)
+_COMMANDS = (demo, train, predict, convert, gradcheck, bench, plot, info)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
