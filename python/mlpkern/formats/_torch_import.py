@@ -160,7 +160,7 @@ class _Reader:
         net = chain(maps).copy()
         torch, D = self.torch, 3 if net.inputs is None else net.inputs
         dtype = getattr(torch, str(net.dtype or np.dtype(np.float32)))
-        x = torch.randn(3, D, dtype=dtype, generator=torch.Generator().manual_seed(0))
+        x = 3 * torch.randn(64, D, dtype=dtype, generator=torch.Generator().manual_seed(0))
         modes = {m: m.training for m in module.modules()}
         try:
             module.eval()
