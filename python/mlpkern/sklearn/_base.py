@@ -241,20 +241,3 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def take(estimator: Any, arguments: dict[str, Any]) -> None:
-    """Keeps the arguments of ``__init__`` as they came, under their names."""
-    for name, value in arguments.items():
-        if name not in ("self", "__class__"):
-            setattr(estimator, name, value)
-
-
-def is_stochastic(estimator: Any) -> bool:
-    """Whether there is a partial_fit."""
-    if estimator.solver not in _settings.STOCHASTIC:
-        raise AttributeError(
-            "partial_fit is only available for stochastic optimizers. "
-            f"{estimator.solver} is not stochastic."
-        )
-    return True

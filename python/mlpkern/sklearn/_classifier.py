@@ -14,12 +14,53 @@ from sklearn.utils.validation import validate_data
 
 import mlpkern as mk
 from mlpkern.sklearn import _settings
-from mlpkern.sklearn._base import MultilayerPerceptron, is_stochastic, take
+from mlpkern.sklearn._base import MultilayerPerceptron
 from mlpkern.sklearn._network import Samples
 
 
 class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc]
-    """As scikit-learn's MLPClassifier."""
+    """scikit-learn's ``MLPClassifier``, trained by mlpkern.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int
+        Units of each hidden layer.
+    activation : str, Activation, or a list of them
+        Behind the hidden layers: "identity", "logistic", "tanh", "relu", or any other that mlpkern
+        has; a list has one a layer.
+    solver : {"adam", "sgd", "lbfgs", "adamw", "rmsprop", "adagrad"}
+        The first three as scikit-learn has them. Of "rmsprop", ``beta_2`` is the share of the past.
+    alpha : float
+        To the cost of a batch comes ``alpha/2 sum w^2``, biases apart, over the sum of its samples'
+        weights. With "adamw" it is the decoupled decay: ``w *= 1 - learning_rate alpha``.
+    batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, \
+    verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, \
+    beta_1, beta_2, epsilon, n_iter_no_change, max_fun
+        As scikit-learn has them. The same ``random_state`` gives the initial weights, batches and
+        split that it gives there. "adam" adds ``epsilon`` where its paper does, behind the
+        correction of v.
+    label_smoothing : float
+        From 0 to 1: targets are drawn so far towards equal shares.
+    class_weight : dict, "balanced" or None
+        What the samples of each class count, beside ``sample_weight``.
+    callbacks : sequence of callables, optional
+        As :func:`mlpkern.fit` takes them: each is called with the history after every epoch, and
+        training ends when one returns True.
+    progress : bool
+        Show a bar (needs tqdm).
+
+    Attributes
+    ----------
+    network_ : mlpkern.MLP
+        What was trained: to freeze, to save, to differentiate.
+    validation_loss_curve_ : list of float, or None
+        With early stopping, the cost of the samples set aside, beside ``validation_scores_``.
+    coefs_, intercepts_ : list of array
+        Views of the network's parameters.
+    classes_, n_iter_, n_layers_, n_outputs_, out_activation_, loss_, best_loss_, loss_curve_, \
+    validation_scores_, best_validation_score_, t_, n_features_in_, feature_names_in_
+        As scikit-learn has them.
+    """
 
     def __init__(
         self,
@@ -52,7 +93,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         callbacks: Any = None,
         progress: bool = False,
     ) -> None:
-        take(self, locals())
+        _settings.take(self, locals())
 
     def _check_own(self) -> None:
         _settings.share("MLPClassifier", "label_smoothing", self.label_smoothing, True)
@@ -166,7 +207,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             log_p: NDArray[Any] = np.log(self.predict_proba(X))
         return log_p
 
-    @available_if(is_stochastic)  # type: ignore[untyped-decorator]
+    @available_if(_settings.is_stochastic)  # type: ignore[untyped-decorator]
     def partial_fit(
         self, X: Any, y: Any, sample_weight: ArrayLike | None = None, classes: Any = None
     ) -> Any:

@@ -15,7 +15,7 @@ from sklearn.utils.validation import validate_data
 import mlpkern as mk
 from mlpkern._arguments import number
 from mlpkern.sklearn import _settings
-from mlpkern.sklearn._base import MultilayerPerceptron, is_stochastic, take
+from mlpkern.sklearn._base import MultilayerPerceptron
 from mlpkern.sklearn._network import Samples
 
 LOSSES = ("squared_error", "absolute_error", "huber", "poisson", "quantile")
@@ -23,7 +23,51 @@ NEVER = 1e150  # where the square of a Huber loss ends: d^2/2 of every d that is
 
 
 class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
-    """As scikit-learn's MLPRegressor."""
+    """scikit-learn's ``MLPRegressor``, trained by mlpkern.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "absolute_error", "huber", "poisson", "quantile"}
+        The sum over the outputs of d^2/2 (scikit-learn reports its mean), of abs(d), of Huber's
+        or the pinball loss of d = prediction - y; or Poisson's deviance, halved.
+    hidden_layer_sizes : sequence of int
+        Units of each hidden layer.
+    activation : str, Activation, or a list of them
+        Behind the hidden layers: "identity", "logistic", "tanh", "relu", or any other that mlpkern
+        has; a list has one a layer.
+    solver : {"adam", "sgd", "lbfgs", "adamw", "rmsprop", "adagrad"}
+        The first three as scikit-learn has them. Of "rmsprop", ``beta_2`` is the share of the past.
+    alpha : float
+        To the cost of a batch comes ``alpha/2 sum w^2``, biases apart, over the sum of its samples'
+        weights. With "adamw" it is the decoupled decay: ``w *= 1 - learning_rate alpha``.
+    batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, \
+    verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, \
+    beta_1, beta_2, epsilon, n_iter_no_change, max_fun
+        As scikit-learn has them. The same ``random_state`` gives the initial weights, batches and
+        split that it gives there. "adam" adds ``epsilon`` where its paper does, behind the
+        correction of v.
+    quantile : float
+        The one that loss="quantile" predicts, between 0 and 1.
+    delta : float
+        Where the square of loss="huber" ends.
+    callbacks : sequence of callables, optional
+        As :func:`mlpkern.fit` takes them: each is called with the history after every epoch, and
+        training ends when one returns True.
+    progress : bool
+        Show a bar (needs tqdm).
+
+    Attributes
+    ----------
+    network_ : mlpkern.MLP
+        What was trained: to freeze, to save, to differentiate.
+    validation_loss_curve_ : list of float, or None
+        With early stopping, the cost of the samples set aside, beside ``validation_scores_``.
+    coefs_, intercepts_ : list of array
+        Views of the network's parameters.
+    n_iter_, n_layers_, n_outputs_, out_activation_, loss_, best_loss_, loss_curve_, \
+    validation_scores_, best_validation_score_, t_, n_features_in_, feature_names_in_
+        As scikit-learn has them.
+    """
 
     def __init__(
         self,
@@ -57,12 +101,14 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
         callbacks: Any = None,
         progress: bool = False,
     ) -> None:
-        take(self, locals())
+        _settings.take(self, locals())
 
     def _check_own(self) -> None:
         _settings.one_of("MLPRegressor", "loss", self.loss, LOSSES)
         number("MLPRegressor", "delta", self.delta, 0.0, open_=True)
-        mk.Quantile(self.quantile) if self.loss == "quantile" else None
+        level = number("MLPRegressor", "quantile", self.quantile)
+        if not 0 < level < 1:
+            raise ValueError(f"MLPRegressor: quantile must be between 0 and 1; got {level}")
 
     def _loss(self) -> mk.Loss:
         if self.loss == "absolute_error":
@@ -124,7 +170,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
         y = self._outputs(self._inputs(X))
         return y.ravel() if y.shape[1] == 1 else y
 
-    @available_if(is_stochastic)  # type: ignore[untyped-decorator]
+    @available_if(_settings.is_stochastic)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Any:
         """One epoch on samples, from where the network is; arguments as in :meth:`fit`."""
         return self._fit(X, y, sample_weight, incremental=True)

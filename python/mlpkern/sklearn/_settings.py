@@ -103,3 +103,20 @@ def _activation(who: str, chosen: Any) -> mk.Activation:
             f"got {type(chosen).__name__}"
         )
     return mk.activation("sigmoid" if chosen == "logistic" else chosen)
+
+
+def take(estimator: Any, arguments: dict[str, Any]) -> None:
+    """Keeps the arguments of ``__init__`` as they came, under their names."""
+    for name, value in arguments.items():
+        if name not in ("self", "__class__"):
+            setattr(estimator, name, value)
+
+
+def is_stochastic(estimator: Any) -> bool:
+    """Whether there is a partial_fit."""
+    if estimator.solver not in STOCHASTIC:
+        raise AttributeError(
+            "partial_fit is only available for stochastic optimizers. "
+            f"{estimator.solver} is not stochastic."
+        )
+    return True

@@ -131,13 +131,15 @@ def runs(
 def _optimizer(estimator: Any, net: mk.MLP) -> mk.Optimizer:
     """The optimizer of an estimator's solver; only weights decay."""
     e, lr = estimator, estimator.learning_rate_init
+    groups = {"b": {"weight_decay": 0.0}}
     if e.solver == "sgd":
         nesterov = e.nesterovs_momentum and e.momentum > 0
-        return mk.SGD(net, lr, momentum=e.momentum, nesterov=nesterov)
+        return mk.SGD(net, lr, momentum=e.momentum, nesterov=nesterov, groups=groups)
     if e.solver == "rmsprop":
-        return mk.RMSprop(net, lr, alpha=e.beta_2, eps=e.epsilon)
+        return mk.RMSprop(net, lr, alpha=e.beta_2, eps=e.epsilon, groups=groups)
     if e.solver == "adagrad":
-        return mk.Adagrad(net, lr, eps=e.epsilon)
+        return mk.Adagrad(net, lr, eps=e.epsilon, groups=groups)
+    betas = (e.beta_1, e.beta_2)
     if e.solver == "adamw":
-        return mk.AdamW(net, lr, (e.beta_1, e.beta_2), e.epsilon, weight_decay=e.alpha)
-    return mk.Adam(net, lr, (e.beta_1, e.beta_2), e.epsilon)
+        return mk.AdamW(net, lr, betas, e.epsilon, weight_decay=e.alpha, groups=groups)
+    return mk.Adam(net, lr, betas, e.epsilon, groups=groups)
