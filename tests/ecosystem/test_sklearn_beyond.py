@@ -89,6 +89,28 @@ def test_label_smoothing(samples, count, smoothing):
     assert model.loss_ == pytest.approx(cost + penalty(model) / len(x), rel=1e-9)
 
 
+@pytest.mark.parametrize("count", [2, 3, 0])
+def test_logarithms_of_probabilities_do_not_end(samples, count):
+    """Certain probabilities, 0 and 1 in float64; 0 stands for two labels that exclude none."""
+    x = samples[0]
+    y = classes(samples, count) if count else np.stack([x[:, 0] > 0, x[:, 1] > 0], axis=1) * 1
+    model = MLPClassifier(10, max_iter=5, random_state=0).fit(x, y)
+    np.testing.assert_allclose(model.predict_log_proba(x), np.log(model.predict_proba(x)))
+    assert model.predict_log_proba(x).dtype == np.float64
+    model.coefs_[-1][...] *= 1e4
+    log_p = model.predict_log_proba(x)
+    assert np.isfinite(log_p).all()
+    assert log_p.min() < -1000
+    np.testing.assert_array_equal(np.exp(log_p) > 0.5, model.predict_proba(x) > 0.5)
+
+
+def test_the_layout_of_inputs_does_not_matter(samples):
+    x, y = samples
+    layouts = (np.array(x), np.asfortranarray(x))
+    a, b = (MLPRegressor(max_iter=5, random_state=0).fit(each, y) for each in layouts)
+    np.testing.assert_array_equal(a.network_.parameters, b.network_.parameters)
+
+
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_class_weights_are_weights_of_samples(samples, solver):
     x, y = samples[0], np.array(["few", "many"])[(samples[1] > 0).astype(int)]

@@ -111,7 +111,8 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
             weight = _check_sample_weight(weight, X, dtype=np.float64, ensure_non_negative=True)
             if not weight.any():
                 raise ValueError("sample_weight must not be 0 for all samples: they sum to zero")
-        return Samples(X, y, weight)
+        x = np.ascontiguousarray(X) if isinstance(X, np.ndarray) else X  # lest each call copy it
+        return Samples(x, y, weight)
 
     def _prepare(self, samples: Samples, random_state: np.random.RandomState, first: bool) -> None:
         """The network, and what is said of its training, at the beginning of a fit."""
@@ -174,14 +175,15 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         dtype = self.network_.dtype
         return validate_data(self, X, accept_sparse="csr", dtype=dtype, reset=False)
 
-    def _outputs(self, x: Any) -> NDArray[Any]:
-        """What `network_` makes of x, shape (n, n_outputs_)."""
+    def _outputs(self, x: Any, net: mk.Map | None = None) -> NDArray[Any]:
+        """What the network, or another one, makes of x, shape (n, n_outputs_)."""
+        net = net or self.network_
         if isinstance(x, np.ndarray):
-            y = self.network_.predict(x)
+            y = net.predict(x)
         else:
             starts = range(0, max(x.shape[0], 1), MOST_DENSE_ROWS)
             rows = [x[i : i + MOST_DENSE_ROWS].toarray() for i in starts]
-            y = np.concatenate([self.network_.predict(part) for part in rows])
+            y = np.concatenate([net.predict(part) for part in rows])
         return mk.Exp()(y) if self.out_activation_ == "exp" else y
 
     def _differentiated(self) -> mk.Map:

@@ -202,10 +202,13 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         return p
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
-        """The logarithms of :meth:`predict_proba`."""
-        with np.errstate(divide="ignore"):
-            log_p: NDArray[Any] = np.log(self.predict_proba(X))
-        return log_p
+        """The logarithms of :meth:`predict_proba`, from the logits: finite where it is 0 or 1."""
+        x = self._inputs(X)
+        logits = self._outputs(x, mk.Chain(*self.network_.layers[:-1]))
+        if self.out_activation_ == "softmax":
+            return mk.LogSoftargmax()(logits)
+        log = mk.LogSigmoid()
+        return log(logits) if self._multilabel else np.hstack([log(-logits), log(logits)])
 
     @available_if(_settings.is_stochastic)  # type: ignore[untyped-decorator]
     def partial_fit(
