@@ -41,6 +41,7 @@ MOST = 8  # of any s: the error model is for numbers that are not huge
 LOSSES: dict[str, dict[str, Any]] = {
     **{name: {} for name in mk.LOSSES},
     "Huber-0.3": {"delta": 0.3},
+    "Quantile-0.1": {"q": 0.1},
     "PoissonNLL-rate": {"log_input": False},
     "BinaryCrossEntropy-logits": {"from_logits": True},
     "CrossEntropy-logits": {"from_logits": True},
@@ -69,9 +70,9 @@ def targets(name: str, rng: np.random.Generator, n: int, K: int, dtype: Any) -> 
 
 
 def targets_off_kinks(name: str, net: Any, x: Array, rng: np.random.Generator) -> Array:
-    """Targets (n, K) that keep AbsoluteError and Huber away from where their pieces meet."""
+    """Targets (n, K) that keep costs made of pieces away from where those meet."""
     p = net.predict(x)
-    if name.split("-")[0] in ("AbsoluteError", "Huber"):
+    if name.split("-")[0] in ("AbsoluteError", "Huber", "Quantile"):
         return p + rng.choice([-2, -0.6, -0.15, 0.15, 0.6, 2], p.shape).astype(p.dtype)
     return targets(name, rng, *p.shape, p.dtype)
 

@@ -180,7 +180,8 @@ CONTRACT = """
 linear linear_backward logsumexp activation Softmax LogSoftmax Identity ReLU LeakyReLU ReLU6 ELU
 SELU CELU GELU Sigmoid LogSigmoid Tanh Softplus Softsign SiLU Mish Hardsigmoid Hardswish Hardtanh
 Tanhshrink Softshrink Hardshrink Squareplus Sine Gaussian Exp Softargmax LogSoftargmax
-SquaredError MeanSquaredError AbsoluteError Huber PoissonNLL BinaryCrossEntropy CrossEntropy
+SquaredError MeanSquaredError AbsoluteError Huber Quantile PoissonNLL BinaryCrossEntropy
+CrossEntropy
 Linear Chain Sum MLP SGD Adam AdamW RMSprop Adagrad train_step fit value_and_gradient
 show_config show_runtime isas isa get_num_threads set_num_threads num_threads reference save load
 """

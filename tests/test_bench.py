@@ -13,7 +13,7 @@ import pytest
 
 import mlpkern as mk
 from mlpkern.cli import bench, main
-from mlpkern.cli.bench import peers, picture, report, workers
+from mlpkern.cli.bench import peers, picture, report, sklearn_rows, workers
 from mlpkern.cli.bench.cases import FORMS, GROUPS, Case, cases, widths_text
 from mlpkern.cli.bench.peers import Prepared, numpy_ops
 from mlpkern.cli.bench.problems import expected, problem
@@ -38,7 +38,7 @@ def test_against_numpy(capsys, tmp_path):
     assert result["machine"]["isa"] == mk.isa()
     assert result["machine"]["libraries"]["numpy"] == np.__version__
     assert min(result["limits"]["1"].values()) > 0
-    assert {row["group"] for row in result["rows"]} == set(GROUPS) - {"epoch"}
+    assert {row["group"] for row in result["rows"]} == set(GROUPS) - {"epoch", "sklearn"}
     for row in result["rows"]:
         assert re.search(rf"^{re.escape(row['name'])} ", text, re.MULTILINE)
         if "ratio" in row:
@@ -255,6 +255,23 @@ def test_arithmetic_and_traffic():
     assert Case("optimizer", "Adam", (100,), 1).traffic == 7 * 400
     assert Case("optimizer", "Adam", (100,), 1).flops == 0
     assert tolerance(Case("step", "SGD", net, 1, "float64")) == 1e-6
+
+
+@pytest.mark.slow
+def test_estimators_against_scikit_learn(capsys, tmp_path, monkeypatch):
+    pytest.importorskip("sklearn")
+    monkeypatch.setattr(sklearn_rows, "MNIST", Path("nowhere"))
+    command = ["bench", "--quick", "--against", "sklearn", "--threads", "1", "--only", "sklearn"]
+    assert main([*command, "--json", str(tmp_path / "b.json")]) == 0
+    text = capsys.readouterr().out
+    assert "(left out: MNIST, which is not in nowhere)" in text
+    assert max(map(len, text.splitlines())) <= 100
+    rows = json.loads((tmp_path / "b.json").read_text())["rows"]
+    assert [row["what"] for row in rows] == 2 * ["digits", "breast cancer", "diabetes"]
+    for row in rows:
+        assert row["best"] == "sklearn"
+        assert set(row["scores"]) == {"mlpkern", "sklearn"}
+        assert row["scores"]["mlpkern"] == pytest.approx(row["scores"]["sklearn"], abs=0.02)
 
 
 def a_row(group, what, ratio, threads=1):

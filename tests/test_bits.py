@@ -32,6 +32,7 @@ every_activation = pytest.mark.parametrize("f", ACTIVATIONS.values(), ids=ACTIVA
 LOSSES = {
     **{name: {} for name in mk.LOSSES},
     "Huber-0.3": {"delta": 0.3},
+    "Quantile-0.1": {"q": 0.1},
     "PoissonNLL-rate": {"log_input": False},
     "BinaryCrossEntropy-logits": {"from_logits": True},
     "CrossEntropy-logits": {"from_logits": True},

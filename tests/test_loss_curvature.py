@@ -74,7 +74,7 @@ def test_against_differences_of_the_gradient(case: Case, rng: np.random.Generato
     """
     p, y = case.data(rng, 5, 4)
     p = np.where(p > 0, np.maximum(p, 0.01), p)
-    if case.name in ("Huber", "AbsoluteError"):  # kept away from the kinks
+    if case.name in ("Huber", "AbsoluteError", "Quantile"):  # kept away from the kinks
         distance = np.abs(np.abs(p - y) - case.arguments.get("delta", 0.0))
         p = np.where(distance < 1e-3, p + 0.01, p)
     v = rng.uniform(-1, 1, (5, 4))
@@ -171,6 +171,9 @@ ELEMENTS: list[tuple[str, dict[str, Any], float, float, float]] = [
     ("Huber", {"delta": 2.0}, -1, 1, 1),
     ("Huber", {}, INF, 1, 0),
     ("Huber", {}, NAN, 1, NAN),
+    ("Quantile", {}, 1, 1, 0),
+    ("Quantile", {}, -INF, 1, 0),
+    ("Quantile", {}, NAN, 1, NAN),
     ("PoissonNLL", {}, 0, 3, 1),
     ("PoissonNLL", {}, -INF, 3, 0),
     ("PoissonNLL", {}, INF, 3, INF),

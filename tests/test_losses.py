@@ -101,6 +101,8 @@ CASES = [
     Case("Huber", {}, data_reals),
     Case("Huber", {"delta": 0.3}, data_reals),
     Case("Huber", {"delta": 2.5}, data_reals),
+    Case("Quantile", {}, data_reals),
+    Case("Quantile", {"q": 0.1}, data_reals),
     Case(
         "PoissonNLL",
         {},
@@ -227,7 +229,7 @@ def test_gradient_against_differences(case: Case, rng: np.random.Generator) -> N
     """
     p, y = case.data(rng, 5, 4)
     p = np.where(p > 0, np.maximum(p, 0.01), p)
-    if case.name in ("Huber", "AbsoluteError"):  # kept away from the kinks
+    if case.name in ("Huber", "AbsoluteError", "Quantile"):  # kept away from the kinks
         distance = np.abs(np.abs(p - y) - case.arguments.get("delta", 0.0))
         p = np.where(distance < 1e-3, p + 0.01, p)
     p, y = p.astype(np.longdouble), y.astype(np.longdouble)
@@ -484,6 +486,13 @@ ELEMENTS: list[tuple[str, dict[str, Any], float, float, float, float]] = [
     ("Huber", {"delta": 2.0}, -INF, 1, INF, -2),
     ("Huber", {}, NAN, 1, NAN, NAN),
     ("Huber", {}, 3, 2, 0.5, 1),
+    ("Quantile", {"q": 0.25}, INF, INF, NAN, NAN),
+    ("Quantile", {"q": 0.25}, INF, 1, INF, 0.75),
+    ("Quantile", {"q": 0.25}, -INF, 1, INF, -0.25),
+    ("Quantile", {"q": 0.25}, NAN, 1, NAN, NAN),
+    ("Quantile", {"q": 0.25}, 3, 1, 1.5, 0.75),
+    ("Quantile", {"q": 0.25}, 1, 3, 0.5, -0.25),
+    ("Quantile", {"q": 0.25}, 2, 2, 0, 0),
     ("PoissonNLL", {}, INF, 1, INF, INF),
     ("PoissonNLL", {}, -INF, 0, 0, 0),
     ("PoissonNLL", {}, -INF, 2, INF, -2),
@@ -651,5 +660,6 @@ def test_math_md_gradients(dtype: type, reduction: str) -> None:
 
 def test_repr_names_the_arguments() -> None:
     assert repr(mk.Huber(0.5)) == "Huber(delta=0.5, reduction='mean')"
+    assert repr(mk.Quantile(0.9)) == "Quantile(q=0.9, reduction='mean')"
     assert repr(mk.SquaredError(reduction="sum")) == "SquaredError(reduction='sum')"
     assert "label_smoothing=0.1" in repr(mk.CrossEntropy(label_smoothing=0.1))

@@ -72,6 +72,25 @@ struct Huber {
   }
 };
 
+// q (y - p) where p < y, (1 - q) (p - y) where p > y;  the gradient is -q below the target, 1 - q above
+// and 0 at it, the curvature 0 everywhere.
+template <class T>
+struct Quantile {
+  static constexpr const char* name = "Quantile";
+  static constexpr ParameterSpec parameters[kMaxParameters] = {{"q", 0.5}};
+  static constexpr bool takes_labels = false;
+  using W = Work<T>;
+  W below, above;
+  Quantile(const double* h, Index) : below(h[0]), above(W(1.0) - below) {}
+  MLPKERN_INLINE Terms<W> operator()(W p, W y) const {
+    const W d = p - y, zero(0.0);
+    const auto over = d > zero;
+    return {select(over, above, below) * abs(d),
+            select(over, above, select(d < zero, -below, d))};  // d itself: 0 or NaN
+  }
+  MLPKERN_INLINE W curvature(W p, W y) const { return constant_curvature(p - y, W(0.0)); }
+};
+
 // log_input: exp(p) - y p;  else p - y log p.
 template <class T>
 struct PoissonNLL {
@@ -215,7 +234,8 @@ struct LossList {
 };
 
 // Another loss is one more struct, and its place here.
-using Losses = LossList<SquaredError, MeanSquaredError, AbsoluteError, Huber, PoissonNLL, BinaryCrossEntropy,
-                        BinaryCrossEntropyWithLogits, CrossEntropy, CrossEntropyWithLogits>;
+using Losses =
+    LossList<SquaredError, MeanSquaredError, AbsoluteError, Huber, Quantile, PoissonNLL, BinaryCrossEntropy,
+             BinaryCrossEntropyWithLogits, CrossEntropy, CrossEntropyWithLogits>;
 
 }  // namespace mlpkern::MLPKERN_ISA

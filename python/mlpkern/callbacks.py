@@ -121,3 +121,24 @@ class EarlyStopping:
             raise TypeError("EarlyStopping: parameters must be an array or None")
         self.best, self.best_epoch = float(state["best"]), epoch
         self._parameters = None if parameters is None else parameters.copy()
+
+
+class ProgressBar:
+    """A bar of epochs, with the last numbers of the history behind it."""
+
+    def __init__(self, epochs: int, done: int = 0) -> None:
+        try:
+            from tqdm.auto import tqdm
+        except ImportError:
+            raise ImportError(
+                "fit: progress=True needs tqdm; install it with: pip install 'mlpkern[demo]'"
+            ) from None
+        self._bar = tqdm(total=epochs, initial=done, unit="epoch", dynamic_ncols=True)
+
+    def __call__(self, history: History) -> None:
+        last = {key: f"{values[-1]:.4g}" for key, values in history.items()}
+        self._bar.set_postfix(last, refresh=False)
+        self._bar.update()
+
+    def close(self) -> None:
+        self._bar.close()

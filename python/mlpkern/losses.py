@@ -25,6 +25,7 @@ __all__ = [
     "Loss",
     "MeanSquaredError",
     "PoissonNLL",
+    "Quantile",
     "SquaredError",
 ]
 
@@ -175,6 +176,28 @@ class Huber(Loss):
         return {"delta": self.delta}
 
 
+class Quantile(Loss):
+    """``sum_k max(q (y_k - y_pred_k), (1 - q) (y_pred_k - y_k))``, the pinball loss.
+
+    The derivative is -q below the target, 1 - q above it, and 0 where they are equal.
+
+    Parameters
+    ----------
+    q : float
+        The quantile that predictions aim at, between 0 and 1; 0.5 is half the absolute error.
+    reduction : {"mean", "sum"}
+    """
+
+    def __init__(self, q: float = 0.5, *, reduction: str = "mean") -> None:
+        self.q = number("Quantile", "q", q)
+        if not 0 < self.q < 1:
+            raise ValueError(f"Quantile: q must be between 0 and 1; got {self.q}")
+        self._setup("Quantile", [self.q], reduction)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"q": self.q}
+
+
 class PoissonNLL(Loss):
     """``sum_k exp(p_k) - y_k p_k`` where p is the logarithm of the rate (``log_input``), or else
     ``sum_k p_k - y_k log p_k``.
@@ -249,6 +272,7 @@ LOSSES: dict[str, type[Loss]] = {
         MeanSquaredError,
         AbsoluteError,
         Huber,
+        Quantile,
         PoissonNLL,
         BinaryCrossEntropy,
         CrossEntropy,

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlpkern import _core, maps
 from mlpkern._arguments import flag, integer
-from mlpkern.callbacks import Callback, EarlyStopping, History
+from mlpkern.callbacks import Callback, EarlyStopping, History, ProgressBar
 from mlpkern.fitting import Fitting
 from mlpkern.losses import Loss
 from mlpkern.maps import Map
@@ -203,7 +203,7 @@ def fit(
         from mlpkern.resuming import resume as put_back
 
         put_back(saved, fitting)
-    bar = _ProgressBar(epochs, fitting.history.epochs) if progress else None
+    bar = ProgressBar(epochs, fitting.history.epochs) if progress else None
     try:
         fitting.run(epochs, bar or (lambda _: None))
     finally:
@@ -234,24 +234,3 @@ def _saved(resume: Any, checkpoint: Checkpoint | None) -> TrainingState | None:
     if checkpoint is None:
         raise ValueError("fit: resume=True needs a checkpoint, whose file it goes on from")
     return load_checkpoint(checkpoint.path) if os.path.exists(checkpoint.path) else None
-
-
-class _ProgressBar:
-    """A bar of epochs, with the last numbers of the history behind it."""
-
-    def __init__(self, epochs: int, done: int) -> None:
-        try:
-            from tqdm.auto import tqdm
-        except ImportError:
-            raise ImportError(
-                "fit: progress=True needs tqdm; install it with: pip install 'mlpkern[demo]'"
-            ) from None
-        self._bar = tqdm(total=epochs, initial=done, unit="epoch", dynamic_ncols=True)
-
-    def __call__(self, history: History) -> None:
-        last = {key: f"{values[-1]:.4g}" for key, values in history.items()}
-        self._bar.set_postfix(last, refresh=False)
-        self._bar.update()
-
-    def close(self) -> None:
-        self._bar.close()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mlpkern import training
-from mlpkern.callbacks import History
+from mlpkern.callbacks import History, ProgressBar
 from mlpkern.fitting import Fitting
 from mlpkern.mpi.ranks import agree, agreement, checksum
 from mlpkern.mpi.steps import WHO, RanksCore
@@ -53,7 +52,7 @@ class RanksFitting(Fitting):
 
                 resume(saved, self)
             if progress and comm.rank == 0:
-                bar = training._ProgressBar(epochs, self.history.epochs)
+                bar = ProgressBar(epochs, self.history.epochs)
         try:
             self.run(epochs, bar or (lambda _: None))
         except BaseException:

@@ -30,6 +30,7 @@ from .losses import (
     Huber,
     MeanSquaredError,
     PoissonNLL,
+    Quantile,
     SquaredError,
 )
 from .models import MLP, Chain, Linear, Sum
@@ -93,6 +94,7 @@ __all__ = [
     "MeanSquaredError",
     "Mish",
     "PoissonNLL",
+    "Quantile",
     "RMSprop",
     "ReLU",
     "ReLU6",

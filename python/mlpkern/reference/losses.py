@@ -181,6 +181,26 @@ class Huber(Loss):
         return np.where(np.abs(y - p) > self.delta, 0, 1) * v
 
 
+class Quantile(Loss):
+    """C = sum_k q r where r = y_k - p_k >= 0, else (q - 1) r; dC/dp = -q, 1 - q, and 0 at r = 0."""
+
+    def __init__(self, q: float = 0.5, *, reduction: Literal["mean", "sum"] = "mean") -> None:
+        super().__init__(reduction=reduction)
+        if not 0 < q < 1:
+            raise ValueError(f"q must be between 0 and 1, not {q}")
+        self.q = q
+
+    def costs(self, p: Array, y: Array) -> Array:
+        r = y - p
+        return np.sum(np.maximum(self.q * r, (self.q - 1) * r), axis=1)
+
+    def slopes(self, p: Array, y: Array) -> Array:
+        return np.where(p > y, 1 - self.q, np.where(p < y, -self.q, p - y))
+
+    def bends(self, p: Array, y: Array, v: Array) -> Array:
+        return 0 * v
+
+
 class PoissonNLL(Loss):
     """C = sum_k exp(p_k) - y_k p_k, or, with log_input=False, sum_k p_k - y_k log p_k."""
 

@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> None:
     chosen = [
         case
         for case in cases(args.sizes, args.batches, args.quick)
-        if args.only in (None, case.group)
+        if args.only in (None, case.group) and (case.group != "sklearn" or "sklearn" in libraries)
     ]
     out = sys.stderr if args.json == "-" else sys.stdout
     facts = machine()

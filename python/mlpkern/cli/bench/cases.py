@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from . import derivative_rows
+from . import derivative_rows, sklearn_rows
 
 GROUPS = (
     "step",
@@ -15,6 +15,7 @@ GROUPS = (
     "loss",
     "optimizer",
     "derivative",
+    "sklearn",
     "memory",
     "call",
 )
@@ -83,7 +84,8 @@ class Case:
             return f"{self.what}, {self.rows} through {widths_text(self.sizes)}"
         if self.group == "optimizer":
             return f"{self.what}, {self.sizes[0]} parameters"
-        return f"{self.what}, {self.rows} x {self.sizes[0]}"
+        dtype = f", {self.dtype}" if self.group == "sklearn" else ""
+        return f"{self.what}, {self.rows} x {self.sizes[0]}{dtype}"
 
     @property
     def hidden(self) -> str:
@@ -156,6 +158,8 @@ def cases(
             yield Case("optimizer", name, (count,), 1)
     for what, net, n in derivative_rows.rows(sizes, batches, quick):
         yield Case("derivative", what, net, n, _dtype(net))
+    for what, net, n, dtype in sklearn_rows.rows(quick):
+        yield Case("sklearn", what, net, n, dtype)
     yield Case("memory", "predict", (32, 64, 64, 4), MEMORY_ROWS)
     yield Case("memory", "jacobian", (4, 64, 64, 2), JACOBIAN_ROWS)
     yield Case("call", "predict", (4, 16, 2), 1)

@@ -93,6 +93,8 @@ def measure(team: Team, case: Case, quick: bool) -> Row:
     if ours is not None and case.what in UNITS:
         inputs = case.sizes[0] if case.what == "laplacian" else 1
         row["units"] = team.workers[OURS].ask("units", 1e-3 if quick else 5e-3) / inputs
+    if case.group == "sklearn":
+        row["scores"] = {name: team.workers[name].ask("score") for name in times}
     if ours is not None and peers:
         row["ratios"] = {name: quartiles(values / ours) for name, values in peers.items()}
         row["best"] = min(peers, key=lambda name: row["times"][name]["median"])

@@ -59,6 +59,8 @@ def problem(case: Case) -> Problem:
         numbers: Array = rng.standard_normal(shape, dtype=np.dtype(case.dtype).type)
         return numbers
 
+    if case.group == "sklearn":
+        return Problem(case)  # sklearn_rows has its samples
     if case.group == "linear":
         d, n = case.sizes
         return Problem(
@@ -103,7 +105,8 @@ def expected(data: Problem) -> list[Array] | None:
         "loss": _loss,
         "optimizer": _optimizer,
         "step": _step,
-        "epoch": _epoch,
+        "epoch": _nothing,
+        "sklearn": _nothing,
         "derivative": _derivative,
     }
     return check.get(data.case.group, _inference)(data)
@@ -176,5 +179,5 @@ def _derivative(data: Problem) -> list[Array]:
     return derivative_oracles.expected(data, LR)
 
 
-def _epoch(data: Problem) -> list[Array] | None:
+def _nothing(data: Problem) -> list[Array] | None:
     return None

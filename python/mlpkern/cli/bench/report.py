@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..common import duration, table
-from . import derivative_rows
+from . import derivative_rows, sklearn_rows
 from .cases import widths_text
 from .measure import OURS, Row
 
@@ -24,6 +24,7 @@ TITLES = {
     "loss": "losses with their gradients, float32",
     "optimizer": "optimizer steps, float32",
     "derivative": "derivatives, of tanh networks: widths, rows in the batch",
+    "sklearn": f"estimators, {sklearn_rows.EPOCHS} epochs: samples, rows x inputs",
     "memory": "memory beyond input and output: widths, rows",
     "call": "one sample, the call included",
 }
@@ -57,7 +58,8 @@ def _threads(count: int) -> str:
 
 def header(group: str, threads: int) -> str:
     """Return the lines above a group of rows."""
-    note = f"\n({derivative_rows.LEFT_OUT})" if group == "derivative" else ""
+    note = {"derivative": derivative_rows.LEFT_OUT, "sklearn": sklearn_rows.left_out()}.get(group)
+    note = f"\n({note})" if note else ""
     return f"\n{TITLES[group]}; {_threads(threads)}{note}\n{table(_HEADER, [], _COLUMNS)}"
 
 
@@ -73,6 +75,9 @@ def line(row: Row, limits: Mapping[str, float]) -> str:
     if "units" in row:
         unit, most = derivative_rows.UNITS[row["what"]]
         lines.append(f"  = {row['units']:.2f} {unit}; {most:g} are asked for")
+    if "scores" in row:
+        scores = ", ".join(f"{name} {score:.4f}" for name, score in row["scores"].items())
+        lines.append(f"  held-out score: {scores}")
     lines += [f"  error: {text}"[:100] for text in row["errors"].values()]
     return "\n".join(lines)
 
@@ -160,6 +165,8 @@ def _part(row: Row) -> str:
     """Return what a group's rows are told apart by in the summary, if by anything."""
     if row["group"] == "derivative":
         return str(row["what"])
+    if row["group"] == "sklearn":
+        return str(row["dtype"])
     return widths_text(row["sizes"]) if row["group"] in NETWORK_GROUPS else ""
 
 

@@ -60,19 +60,22 @@ class Worker:
     def __init__(self, library: Any) -> None:
         self.library = library
         self.prepared: Prepared | None = None
+        self.returned: Any = None  # by the first call, for its score
 
     def prepare(self, case: Case, expected: list[Array] | None) -> float | None:
         """Get ready; return the seconds of a call, None where the library lacks the operation.
 
         Raises where the result of the first call is wrong.
         """
-        self.prepared = None
+        self.prepared = self.returned = None
         gc.collect()
         make = getattr(self.library, case.group, None)
         prepared: Prepared | None = make(problem(case)) if make else None
         if prepared is None:
             return None
-        results = prepared.result(prepared.run())
+        returned = prepared.run()
+        self.returned = returned if prepared.score else None
+        results = prepared.result(returned)
         if expected is not None and len(results):
             compare(results, expected, tolerance(case))
         prepared.settle()
@@ -112,6 +115,12 @@ class Worker:
             return None
         count = max(int(seconds / _seconds(unit)), 1)
         return float(np.median([_time(run, count) / _time(unit, count) for _ in range(7)]))
+
+    def score(self) -> float:
+        """Return the held-out score of what the first call returned."""
+        assert self.prepared is not None
+        assert self.prepared.score is not None
+        return self.prepared.score(self.returned)
 
     def tanh(self) -> float:
         """Return the seconds of np.tanh with one element, the least that a call costs."""

@@ -19,13 +19,15 @@ class Prepared:
     `result` makes of what `run` returned the arrays that are checked; a network's are the
     parameters after its first step. `settle` is called after that: a learning rate so small that
     the numbers stay what they are for as long as is measured. `unit` is what a row's cost is also
-    given in, as the gradient for a product with the Hessian.
+    given in, as the gradient for a product with the Hessian. `score` is the held-out score of an
+    estimator that `run` returned.
     """
 
     run: Callable[[], Any]
     result: Callable[[Any], Sequence[Any]] = lambda returned: (returned,)
     settle: Callable[[], None] = lambda: None
     unit: Callable[[], Any] | None = None
+    score: Callable[[Any], float] | None = None
 
 
 SETTLED_LR = 1e-9

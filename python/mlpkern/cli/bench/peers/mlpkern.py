@@ -7,6 +7,7 @@ import numpy as np
 
 import mlpkern as mk
 
+from .. import sklearn_rows
 from ..problems import LR, OPTIMIZER_ARGUMENTS, Problem
 from . import SETTLED_LR, Prepared, mlpkern_derivative
 
@@ -109,3 +110,10 @@ def optimizer(data: Problem) -> Prepared:
 def derivative(data: Problem) -> Prepared:
     """A derivative, a product with one, or a step on second derivatives."""
     return mlpkern_derivative.derivative(data, _net(data), _loss(data))
+
+
+def sklearn(data: Problem) -> Prepared:
+    """A fit of an estimator with its default settings."""
+    import mlpkern.sklearn
+
+    return sklearn_rows.fitted(mlpkern.sklearn, data.case)

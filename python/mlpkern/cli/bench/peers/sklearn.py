@@ -5,18 +5,19 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import sklearn
+from sklearn import __version__, neural_network, set_config
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
+from .. import sklearn_rows
 from ..problems import LR, Problem
 from . import SETTLED_LR, Prepared
 
 
 def start(threads: int) -> str:
     """Leave out the search for NaN; return the version. BLAS has its threads already."""
-    sklearn.set_config(assume_finite=True)
+    set_config(assume_finite=True)
     warnings.simplefilter("ignore")  # that one step has not converged
-    return str(sklearn.__version__)
+    return str(__version__)
 
 
 def _model(data: Problem, solver: str, batch: int, lr: float) -> tuple[Any, Any]:
@@ -78,3 +79,8 @@ def epoch(data: Problem) -> Prepared:
     """partial_fit on all rows: one epoch over shuffled batches."""
     model, y = _model(data, "adam", 128, 1e-3)
     return Prepared(partial(model.partial_fit, data.x, y), lambda _: ())
+
+
+def sklearn(data: Problem) -> Prepared:
+    """A fit of an estimator with its default settings."""
+    return sklearn_rows.fitted(neural_network, data.case)
