@@ -158,7 +158,9 @@ class AbsoluteError(Loss):
 
 
 class Huber(Loss):
-    """``sum_k h(y_pred_k - y_k)``, h(d) = d^2/2 where |d| <= delta, else delta (|d| - delta/2).
+    """``sum_k h(y_pred_k - y_k)``, a square near 0 and straight beyond.
+
+    ``h(d) = d^2/2`` where ``|d| <= delta``, else ``delta (|d| - delta/2)``.
 
     Parameters
     ----------
@@ -176,8 +178,13 @@ class Huber(Loss):
 
 
 class PoissonNLL(Loss):
-    """``sum_k exp(p_k) - y_k p_k`` where p is the logarithm of the rate (``log_input``), or else
-    ``sum_k p_k - y_k log p_k``.
+    """``sum_k exp(p_k) - y_k p_k``, without log_input ``sum_k p_k - y_k log p_k``.
+
+    Parameters
+    ----------
+    log_input : bool
+        Whether predictions p are the logarithms of rates, or the rates.
+    reduction : {"mean", "sum"}
     """
 
     def __init__(self, log_input: bool = True, *, reduction: str = "mean") -> None:
@@ -189,7 +196,14 @@ class PoissonNLL(Loss):
 
 
 class BinaryCrossEntropy(Loss):
-    """``-sum_k [y_k log p_k + (1 - y_k) log(1 - p_k)]``; ``from_logits``: p = sigmoid(y_pred)."""
+    """``-sum_k [y_k log p_k + (1 - y_k) log(1 - p_k)]``; from logits, p = sigmoid(y_pred).
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether predictions are logits: then no sigmoid stands before the cost.
+    reduction : {"mean", "sum"}
+    """
 
     def __init__(self, from_logits: bool = False, *, reduction: str = "mean") -> None:
         self.from_logits = flag("BinaryCrossEntropy", "from_logits", from_logits)
@@ -201,13 +215,14 @@ class BinaryCrossEntropy(Loss):
 
 
 class CrossEntropy(Loss):
-    """``-sum_k t_k log p_k``; ``from_logits`` with p = softargmax(y_pred).
+    """``-sum_k t_k log p_k``; from logits, p = softargmax(y_pred).
 
     Parameters
     ----------
     from_logits : bool
+        Whether predictions are logits: then no softargmax stands before the cost.
     label_smoothing : float
-        From 0 to 1: t = (1 - label_smoothing) y + label_smoothing / K.
+        From 0 to 1: ``t = (1 - label_smoothing) y + label_smoothing / K``.
     reduction : {"mean", "sum"}
 
     Notes
