@@ -36,6 +36,7 @@ extensions = [
 exclude_patterns = ["_*"]
 source_suffix = {".md": "markdown"}
 nitpicky = True
+smartquotes = False  # f'' is no quotation
 highlight_language = "none"  # of indented blocks: formulas and commands; Python is always named
 
 myst_enable_extensions = ["colon_fence"]
@@ -43,6 +44,7 @@ myst_heading_anchors = 3
 
 autodoc_typehints = "none"  # docstrings name types and shapes
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 autosummary_generate = False  # what there is stands on the pages of api/
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False

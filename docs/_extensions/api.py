@@ -51,10 +51,12 @@ class Api(SphinxDirective):
         names = public_names(module, **chosen)
         if not names:
             raise self.error(f"api: {module.__name__} has no names such as {chosen}")
+        things = {name: getattr(module, name) for name in names}
+        own = [name for name in names if things[name].__name__ == name]  # the others are aliases
         lines = [f".. currentmodule:: {home(module, names)}", "", ".. autosummary::"]
-        lines += ["   :nosignatures:", "", *(f"   {name}" for name in names), ""]
-        for name in names:
-            lines += entry(name, getattr(module, name), "brief" in self.options)
+        lines += ["   :nosignatures:", "", *(f"   {name}" for name in own), ""]
+        for name in sorted(names, key=lambda name: name not in own):
+            lines += entry(name, things[name], "brief" in self.options)
         return self.parse_text_to_nodes(StringList(lines, source=self.get_location()))
 
 
@@ -70,11 +72,25 @@ def entry(name: str, thing: Any, brief: bool) -> list[str]:
         return [f".. autofunction:: {name}", ""]
     lines = [f".. autoclass:: {name}"]
     if not brief:
-        bases = {b.__name__ for b in thing.__mro__[1:] if is_public(b)}
-        lines += ["   :members:", f"   :inherited-members: {', '.join(sorted(bases))}"]
+        if methods := methods_of(thing):
+            lines.append(f"   :members: {', '.join(methods)}")
         if "__call__" in vars(thing):
             lines.append("   :special-members: __call__")
     return [*lines, ""]
+
+
+def methods_of(cls: type) -> list[str]:
+    """The public methods and properties with a docstring, up to the first documented base."""
+    names: list[str] = []
+    for base in cls.__mro__:
+        if base is not cls and is_public(base):
+            break
+        for name, thing in vars(base).items():
+            what = getattr(thing, "__func__", thing)  # of a class method or a static one
+            method = inspect.isroutine(what) or isinstance(what, property)
+            if method and what.__doc__ and not name.startswith("_") and name not in names:
+                names.append(name)
+    return names
 
 
 def is_public(base: type) -> bool:
