@@ -69,5 +69,14 @@ def draw_pictures(app: Sphinx) -> None:
                 main(arguments)
 
 
+def name_the_rest(app: Sphinx, docname: str, source: list[str]) -> None:
+    """On the front page, "% the rest" becomes the pages that it does not name otherwise."""
+    if docname == "index":
+        words = {docname, *source[0].split()}
+        rest = [page.stem for page in sorted(HERE.glob("*.md")) if page.stem not in words]
+        source[0] = source[0].replace("% the rest\n", "".join(f"{name}\n" for name in rest))
+
+
 def setup(app: Sphinx) -> None:
     app.connect("builder-inited", draw_pictures)
+    app.connect("source-read", name_the_rest)
