@@ -22,7 +22,10 @@ def documented(text: str) -> set[str]:
     """The names that a page's directives take, as module.name."""
     found = set()
     for name, only, but in DIRECTIVE.findall(text):
-        module = importlib.import_module(name)
+        try:
+            module = importlib.import_module(name)
+        except ImportError:  # it needs an optional library; the package has none of its names
+            continue
         for public in module.__all__:
             taken = any(fnmatchcase(public, pattern) for pattern in only.split() or ["*"])
             if taken and not any(fnmatchcase(public, pattern) for pattern in but.split()):

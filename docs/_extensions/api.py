@@ -55,10 +55,10 @@ class Api(SphinxDirective):
         if not names:
             return []
         things = {name: getattr(module, name) for name in names}
-        own = [name for name in names if things[name].__name__ == name]  # the others are aliases
+        own = [n for n in names if inspect.isroutine(things[n]) or things[n].__name__ == n]
         lines = [f".. currentmodule:: {home(module, names)}", "", ".. autosummary::"]
         lines += ["   :nosignatures:", "", *(f"   {name}" for name in own), ""]
-        for name in sorted(names, key=lambda name: name not in own):
+        for name in sorted(names, key=lambda name: name not in own):  # aliases of classes last
             lines += entry(name, things[name], "brief" in self.options)
         return self.parse_text_to_nodes(StringList(lines, source=self.get_location()))
 
