@@ -83,23 +83,22 @@ def entry(name: str, thing: Any, brief: bool) -> list[str]:
 
 
 def methods_of(cls: type) -> list[str]:
-    """The public methods and properties with a docstring, up to the first documented base."""
+    """Our own public methods and properties with a docstring, up to the first documented base."""
     names: list[str] = []
-    for base in cls.__mro__:
-        if base is not cls and is_public(base):
+    for base in filter(is_ours, cls.__mro__):
+        if base is not cls and getattr(mlpkern, base.__name__, None) is base:
             break
         for name, thing in vars(base).items():
-            what = getattr(thing, "__func__", thing)  # of a class method or a static one
-            method = inspect.isroutine(what) or isinstance(what, property)
+            what = getattr(thing, "__func__", getattr(thing, "fget", thing))
+            method = inspect.isroutine(what) and is_ours(what)
             if method and what.__doc__ and not name.startswith("_") and name not in names:
                 names.append(name)
     return names
 
 
-def is_public(base: type) -> bool:
-    """Whether a base has an entry of its own, or is not ours."""
-    ours = base.__module__.split(".")[0] == "mlpkern"
-    return not ours or getattr(mlpkern, base.__name__, None) is base
+def is_ours(thing: Any) -> bool:
+    """Whether a class or a function is defined in the package."""
+    return str(thing.__module__).split(".")[0] == "mlpkern"
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
