@@ -36,6 +36,7 @@ extensions = [
 exclude_patterns = ["_*"]
 source_suffix = {".md": "markdown"}
 nitpicky = True
+default_role = "code"  # of `x` in docstrings
 smartquotes = False  # f'' is no quotation
 highlight_language = "none"  # of indented blocks: formulas and commands; Python is always named
 
