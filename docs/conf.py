@@ -32,6 +32,7 @@ extensions = [
     "numpydoc",
     "myst_parser",
     "api",
+    "commands",
 ]
 exclude_patterns = ["_*"]
 source_suffix = {".md": "markdown"}
