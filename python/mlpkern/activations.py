@@ -24,7 +24,16 @@ class Activation(Map):
     """A function applied to s, element by element or row by row. Activations are immutable.
 
     Called, it gives a = f(s), into ``out`` where that is given (s itself is allowed). float32 in,
-    float32 out; float64 in, float64 out; any shape.
+    float32 out; float64 in, float64 out; any shape. By rows, as softargmax, the last axis is a row.
+
+    Raises
+    ------
+    TypeError
+        By any method, if an array is neither float32 nor float64 or they are not alike; by the
+        derivatives of an activation by rows, which has a Jacobian instead.
+    ValueError
+        If shapes differ, or ``out`` does not fit or overlaps an input otherwise than element by
+        element.
     """
 
     _name: str  # the row of the table
@@ -63,11 +72,11 @@ class Activation(Map):
         return self._kernel.third_derivative(s, out)
 
     def jvp(self, s: ArrayLike, v: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The Jacobian at s times a tangent v, both of the shape of s."""
+        """The Jacobian at s times a tangent v; v and the result have the shape of s."""
         return self._kernel.jvp(s, v, out)
 
     def vjp(self, s: ArrayLike, g: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """A cotangent g times the Jacobian at s, both of the shape of s."""
+        """A cotangent g times the Jacobian at s; g and the result have the shape of s."""
         return self._kernel.vjp(s, g, out)
 
     def jacobian(self, s: ArrayLike) -> NDArray[Any]:

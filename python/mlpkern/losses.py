@@ -83,7 +83,17 @@ class Loss:
     def gradient(
         self, y_pred: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> NDArray[Any]:
-        """``dC/dy_pred`` of the cost that calling the loss reports, of the shape of y_pred."""
+        """``dC/dy_pred`` of the cost that calling the loss reports.
+
+        Parameters
+        ----------
+        y_pred, y, sample_weight
+            As in calling the loss.
+
+        Returns
+        -------
+        dy : array of the shape of y_pred
+        """
         dy = self._core.gradient(y_pred, y, sample_weight)
         if pairs.is_output(id(y_pred)):
             pair = pairs.find(self, y_pred)
@@ -95,13 +105,34 @@ class Loss:
     def value_and_gradient(
         self, y_pred: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> tuple[float, NDArray[Any]]:
-        """The cost and its gradient in one pass: the same bits as the two by themselves."""
+        """The cost and its gradient in one pass: the same bits as the two by themselves.
+
+        Parameters
+        ----------
+        y_pred, y, sample_weight
+            As in calling the loss.
+
+        Returns
+        -------
+        C : float
+        dy : array of the shape of y_pred
+        """
         if pairs.is_output(id(y_pred)):
             return self(y_pred, y, sample_weight), self.gradient(y_pred, y, sample_weight)
         return self._core.value_and_gradient(y_pred, y, sample_weight)
 
     def per_sample(self, y_pred: ArrayLike, y: ArrayLike) -> NDArray[Any]:
-        """The samples' costs, shape (n,), in the dtype of y_pred."""
+        """The samples' costs.
+
+        Parameters
+        ----------
+        y_pred, y
+            As in calling the loss.
+
+        Returns
+        -------
+        costs : array, shape (n,), in the dtype of y_pred
+        """
         return self._core.per_sample(y_pred, y)
 
     def hvp(
