@@ -72,11 +72,11 @@ def draw_pictures(app: Sphinx) -> None:
 
 
 def name_the_rest(app: Sphinx, docname: str, source: list[str]) -> None:
-    """On the front page, "% the rest" becomes the pages that it does not name otherwise."""
+    """On the front page, "% the rest" becomes the pages that its tables do not name otherwise."""
     if docname == "index":
-        words = {docname, *source[0].split()}
-        rest = [page.stem for page in sorted(HERE.glob("*.md")) if page.stem not in words]
-        source[0] = source[0].replace("% the rest\n", "".join(f"{name}\n" for name in rest))
+        named = {docname, *source[0].splitlines()}
+        rest = [f"{page.stem}\n" for page in sorted(HERE.glob("*.md")) if page.stem not in named]
+        source[0] = source[0].replace("% the rest\n", "".join(rest))
 
 
 def setup(app: Sphinx) -> None:
