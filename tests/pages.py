@@ -1,7 +1,9 @@
-"""The teaching pages in docs/: their code, what it prints, the commands that draw their pictures.
+"""The pages in docs/: their code, what it prints, the commands that draw their pictures.
 
 A page is one session: its Python blocks run in order. A text block behind one holds what that one
-prints. Indented lines that begin with `mlpkern plot` draw the page's pictures. To write both anew:
+prints. Blocks marked "python torch" or so are another library's, and make a session of their own,
+which begins with the page's first block. Indented lines that begin with `mlpkern plot` draw the
+page's pictures. To write all that is printed, and the pictures, anew:
 
     python tests/pages.py
 """
@@ -14,32 +16,65 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
+from typing import Any
 
 from mlpkern.cli import main
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PAGES = ("docs/networks.md", "docs/softmax.md", "docs/training.md", "docs/mpi.md")
+PAGES = (
+    "docs/from_keras.md",
+    "docs/from_numpy.md",
+    "docs/from_pytorch.md",
+    "docs/from_sklearn.md",
+    "docs/index.md",
+    "docs/mpi.md",
+    "docs/networks.md",
+    "docs/quickstart.md",
+    "docs/softmax.md",
+    "docs/training.md",
+)
 
 BLOCK = re.compile(
-    r"^```python\n(?P<code>.*?)^```\n(?:\n*^```text\n(?P<output>.*?)^```\n)?",
+    r"^```python\n(?P<code>.*?)^```\n(?::::\n)?(?:\n*^```text\n(?P<output>.*?)^```\n)?",
     re.MULTILINE | re.DOTALL,
 )
+FOREIGN = re.compile(r"^```python (?P<library>\w+)\n(?P<code>.*?)^```\n", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^    mlpkern (plot .*)$", re.MULTILINE)
 
 
-def outputs(page: str) -> Iterator[tuple[re.Match[str], str]]:
+def outputs(page: str) -> list[tuple[re.Match[str], str]]:
     """Run a page's blocks in order; each with what it printed."""
-    text = (REPOSITORY / page).read_text(encoding="utf-8")
-    session = {"__name__": "__main__"}
-    for block in BLOCK.finditer(text):
-        printed = io.StringIO()
-        lines_above = text.count("\n", 0, block.start("code"))  # a traceback names the page's line
-        code = compile("\n" * lines_above + block["code"], page, "exec")
-        with contextlib.redirect_stdout(printed):
-            exec(code, session)
-        yield block, printed.getvalue()
+    blocks = list(BLOCK.finditer(text_of(page)))
+    return list(zip(blocks, _session(page, blocks)[0], strict=True))
+
+
+def sessions(page: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run a page's blocks, and another library's behind the first; the names that both leave."""
+    ours = list(BLOCK.finditer(text_of(page)))
+    theirs = list(FOREIGN.finditer(text_of(page)))
+    return _session(page, ours)[1], _session(page, [ours[0], *theirs])[1]
+
+
+def text_of(page: str) -> str:
+    """A page's text."""
+    return (REPOSITORY / page).read_text(encoding="utf-8")
+
+
+def _session(page: str, blocks: list[re.Match[str]]) -> tuple[list[str], dict[str, Any]]:
+    """Run blocks in a folder of their own; what each printed, and the names that they leave."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    printed = []
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        for block in blocks:
+            # Lines above the block, so that a traceback names the page's line.
+            lines_above = block.string.count("\n", 0, block.start("code"))
+            code = compile("\n" * lines_above + block["code"], page, "exec")
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                exec(code, names)
+            printed.append(out.getvalue())
+    return printed, names
 
 
 def differences(expected: str, found: str) -> list[str]:
@@ -65,20 +100,20 @@ def _alike_words(a: str, b: str) -> bool:
 
 def commands(page: str) -> list[list[str]]:
     """Return the arguments of a page's commands."""
-    text = (REPOSITORY / page).read_text(encoding="utf-8")
-    return [shlex.split(line) for line in COMMAND.findall(text)]
+    return [shlex.split(line) for line in COMMAND.findall(text_of(page))]
 
 
 def rewrite(page: str) -> None:
     """Write what a page prints into it, and its pictures beside it."""
     path = REPOSITORY / page
-    text = path.read_text(encoding="utf-8")
-    for block, printed in reversed(list(outputs(page))):
+    text = text_of(page)
+    for block, printed in reversed(outputs(page)):
         if block["output"] is not None:
             start, end = block.span("output")
             text = text[:start] + printed + text[end:]
     path.write_text(text, encoding="utf-8")
     os.chdir(REPOSITORY)
+    (REPOSITORY / "docs" / "images").mkdir(exist_ok=True)
     for arguments in commands(page):
         main(arguments)
 

@@ -102,8 +102,11 @@ def test_activations() -> None:
     for name, cls in mk.ACTIVATIONS.items():
         assert getattr(mk, name) is cls
         assert cls.__name__ == name
-        assert cls.__doc__ == (cls.__doc__ if name == "GELU" else getattr(reference, name).__doc__)
         if name != "GELU":
+            assert cls.__doc__.startswith(inspect.getdoc(getattr(reference, name)))
+            assert re.findall(r"^(\w+) : float, default (\S+)$", cls.__doc__, re.MULTILINE) == [
+                (p, str(d)) for p, d in table[name]
+            ]
             defaults = [(p, d) for p, _, d in parameters(cls)]
             assert defaults == table[name]
         assert cls.by_rows == _core.by_rows(name)

@@ -26,6 +26,7 @@ from mlpkern import losses as _losses
 from mlpkern import machine as _machine
 from mlpkern import models as _models
 from mlpkern import optimizers as _optimizers
+from mlpkern import parameter_derivatives as _parameter_derivatives
 from mlpkern import training as _training
 from mlpkern.activations import *
 from mlpkern.derivatives import *
@@ -37,6 +38,7 @@ from mlpkern.machine import *
 from mlpkern.maps import Frozen, Map
 from mlpkern.models import *
 from mlpkern.optimizers import *
+from mlpkern.parameter_derivatives import *
 from mlpkern.training import *
 
 if TYPE_CHECKING:
@@ -136,5 +138,6 @@ __all__ = [
     *_machine.__all__,
     *_models.__all__,
     *_optimizers.__all__,
+    *_parameter_derivatives.__all__,
     *_training.__all__,
 ]

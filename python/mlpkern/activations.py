@@ -24,7 +24,16 @@ class Activation(Map):
     """A function applied to s, element by element or row by row. Activations are immutable.
 
     Called, it gives a = f(s), into ``out`` where that is given (s itself is allowed). float32 in,
-    float32 out; float64 in, float64 out; any shape.
+    float32 out; float64 in, float64 out; any shape. By rows, as softargmax, the last axis is a row.
+
+    Raises
+    ------
+    TypeError
+        By any method, if an array is neither float32 nor float64 or they are not alike; by the
+        derivatives of an activation by rows, which has a Jacobian instead.
+    ValueError
+        If shapes differ, or ``out`` does not fit or overlaps an input otherwise than element by
+        element.
     """
 
     _name: str  # the row of the table
@@ -63,11 +72,11 @@ class Activation(Map):
         return self._kernel.third_derivative(s, out)
 
     def jvp(self, s: ArrayLike, v: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The Jacobian at s times a tangent v, both of the shape of s."""
+        """The Jacobian at s times a tangent v; v and the result have the shape of s."""
         return self._kernel.jvp(s, v, out)
 
     def vjp(self, s: ArrayLike, g: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """A cotangent g times the Jacobian at s, both of the shape of s."""
+        """A cotangent g times the Jacobian at s; g and the result have the shape of s."""
         return self._kernel.vjp(s, g, out)
 
     def jacobian(self, s: ArrayLike) -> NDArray[Any]:
@@ -124,13 +133,24 @@ def _checked(name: str, parameter: str, value: Any) -> float:
     return number(name, parameter, value, least, open_=positive)
 
 
-class _OracleDoc:
-    """The docstring of a class: that of its oracle, read when somebody asks."""
+def _rule(name: str, parameter: str) -> str:
+    if (name, parameter) in _POSITIVE:
+        return "Greater than 0."
+    return "0 or greater." if (name, parameter) in _NOT_NEGATIVE else "Any finite number."
 
-    def __get__(self, instance: object, owner: type) -> str | None:
+
+class _OracleDoc:
+    """The docstring of a class: its oracle's, and the parameters; read when somebody asks."""
+
+    def __get__(self, instance: object, owner: type[Activation]) -> str:
         from mlpkern import reference
 
-        return getattr(reference, owner.__name__).__doc__
+        doc = inspect.getdoc(getattr(reference, owner.__name__)) or ""
+        lines = [
+            f"{p.name} : float, default {p.default}\n    {_rule(owner.__name__, p.name)}"
+            for p in inspect.signature(owner).parameters.values()
+        ]
+        return "\n".join([doc, "", "Parameters", "----------", *lines]) if lines else doc
 
 
 def _make_class(name: str, parameters: list[tuple[str, float]]) -> type[Activation]:
@@ -174,7 +194,16 @@ _GELUTanh = _classes.pop("GELUTanh")
 
 
 class GELU(_classes["GELU"]):
-    """``s Phi(s)`` with the normal distribution Phi (exact, by erf), or its tanh approximation."""
+    """``f(s) = s Phi(s)`` with the normal distribution Phi, or its tanh approximation.
+
+    Exact: ``f' = Phi + s phi``, ``f'' = (2 - s^2) phi`` with ``phi = Phi'``. Approximate:
+    ``f(s) = s (1 + tanh(p/2))/2`` with ``p = sqrt(8/pi) (s + 0.044715 s^3)``.
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}, default "none"
+        "none" is exact, by erf.
+    """
 
     __signature__ = inspect.Signature(
         [inspect.Parameter("approximate", inspect.Parameter.POSITIONAL_OR_KEYWORD, default="none")]

@@ -1,4 +1,4 @@
-"""Derivatives of networks: Jacobians, products with them, second order; all exact, all batched.
+"""Derivatives of networks by their inputs: Jacobians, products with them, second order.
 
 x is (..., D) or (D,), and results have its leading dimensions. f may be any map: a linear one, an
 activation, a Chain or Sum of them. At kinks every activation has the derivative that it states.
@@ -12,153 +12,132 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlpkern import _core
 from mlpkern._arguments import integer
-from mlpkern.losses import Loss
 from mlpkern.maps import Map
-from mlpkern.training import check_objective
 
 __all__ = [
     "Derivatives",
     "Linearization",
     "derivatives",
-    "ggnvp",
-    "hessian",
-    "hvp",
     "input_hessian",
     "input_hessian_diagonal",
     "jacobian",
     "jvp",
     "laplacian",
     "linearize",
-    "parameter_jacobian",
-    "per_sample_gradient_norms",
-    "per_sample_gradients",
     "vjp",
 ]
 
 Array = NDArray[Any]
 
 
-def _network(who: str, f: Any, x: ArrayLike) -> _core.Network:
+def network_for(who: str, f: Any, x: ArrayLike) -> _core.Network:
     if not isinstance(f, Map):
         raise TypeError(f"{who}: f must be a map; got {type(f).__name__}")
     return f._core_for(x).core
 
 
 def jacobian(f: Map, x: ArrayLike, out: Array | None = None) -> Array:
-    """The Jacobian dy/dx of f at every sample x, shape (..., K, D), into `out` where that is given.
+    """The Jacobian dy/dx of f at every sample x.
 
     Pushed forward from the inputs or pulled back from the outputs, whichever is cheaper.
+
+    Parameters
+    ----------
+    f : Map
+    x : array, shape (..., D)
+    out : array, shape (..., K, D), optional
+        Where the result goes.
+
+    Returns
+    -------
+    J : array, shape (..., K, D)
 
     Raises
     ------
     TypeError, ValueError
         If x has another dtype than the parameters, or another number of columns than D.
     """
-    return _network("jacobian", f, x).jacobian(x, out)
+    return network_for("jacobian", f, x).jacobian(x, out)
 
 
 def jvp(f: Map, x: ArrayLike, v: ArrayLike) -> tuple[Array, Array]:
-    """``(y, J v)``: the output of f, and the Jacobian times tangents v of the shape of x."""
-    return _network("jvp", f, x).jacobian_product(x, v, True)
+    """The output of f at x, and the Jacobian times tangents: ``(y, J v)``.
+
+    Parameters
+    ----------
+    f : Map
+    x : array, shape (..., D)
+    v : array, shape (..., D)
+
+    Returns
+    -------
+    y, Jv : arrays, shape (..., K)
+    """
+    return network_for("jvp", f, x).jacobian_product(x, v, True)
 
 
 def vjp(f: Map, x: ArrayLike, g: ArrayLike) -> tuple[Array, Array]:
-    """``(y, g J)``: the output of f at x, and cotangents g of y's shape times the Jacobian."""
-    return _network("vjp", f, x).jacobian_product(x, g, False)
+    """The output of f at x, and cotangents times the Jacobian: ``(y, g J)``.
 
+    Parameters
+    ----------
+    f : Map
+    x : array, shape (..., D)
+    g : array, shape (..., K)
 
-def parameter_jacobian(f: Map, x: ArrayLike, out: Array | None = None) -> Array:
-    """The Jacobian of f's output at x by the parameters, shape (..., K, P), or into `out`.
-
-    The P parameters in the order of ``f.parameters``: layer by layer, w row by row, then b.
+    Returns
+    -------
+    y : array, shape (..., K)
+    gJ : array, shape (..., D)
     """
-    return _network("parameter_jacobian", f, x).parameter_jacobian(x, out)
-
-
-def per_sample_gradients(
-    net: Map, loss: Loss, x: ArrayLike, y: ArrayLike, out: Array | None = None
-) -> Array:
-    """The gradient of each sample's own cost by the parameters, shape (n, P), or into `out`.
-
-    Row i belongs to ``loss.per_sample(net(x), y)[i]``, whatever the reduction: the gradient of the
-    batch is their mean or their sum. Arguments as in :func:`mlpkern.train_step`.
-    """
-    check_objective("per_sample_gradients", net, loss)
-    return net._core_for(x).core.sample_gradients(loss._core, x, y, False, out)
-
-
-def per_sample_gradient_norms(net: Map, loss: Loss, x: ArrayLike, y: ArrayLike) -> Array:
-    """The Euclidean norms of :func:`per_sample_gradients`, shape (n,), without forming them.
-
-    Arguments as in :func:`mlpkern.train_step`.
-    """
-    check_objective("per_sample_gradient_norms", net, loss)
-    return net._core_for(x).core.sample_gradients(loss._core, x, y, True, None)
-
-
-def hvp(
-    net: Map,
-    loss: Loss,
-    x: ArrayLike,
-    y: ArrayLike,
-    v: ArrayLike,
-    sample_weight: ArrayLike | None = None,
-) -> Array:
-    """The Hessian of a batch's cost by the parameters times v, both of shape (P,).
-
-    Forward over backward (Pearlmutter, 1994): about the work of two and a half gradients.
-
-    Arguments as in :func:`mlpkern.train_step`; v, shape (P,), in the order of ``net.parameters``.
-    """
-    check_objective("hvp", net, loss)
-    core = net._core_for(x).core
-    return core.hessian_product("hvp", loss._core, x, y, v, sample_weight)
-
-
-def ggnvp(
-    net: Map,
-    loss: Loss,
-    x: ArrayLike,
-    y: ArrayLike,
-    v: ArrayLike,
-    sample_weight: ArrayLike | None = None,
-) -> Array:
-    """The generalized Gauss-Newton matrix J' H J times v, both of shape (P,).
-
-    J is the Jacobian of the network's output by the parameters, H the Hessian of the cost by that
-    output. To have H by the logits, use a loss ``from_logits`` behind a network that ends in them.
-
-    Arguments as in :func:`mlpkern.train_step`; v, shape (P,), in the order of ``net.parameters``.
-    """
-    check_objective("ggnvp", net, loss)
-    core = net._core_for(x).core
-    return core.hessian_product("ggnvp", loss._core, x, y, v, sample_weight)
-
-
-def hessian(
-    net: Map, loss: Loss, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
-) -> Array:
-    """The Hessian of a batch's cost by the parameters, shape (P, P); P products, one a row.
-
-    Arguments as in :func:`mlpkern.train_step`.
-    """
-    check_objective("hessian", net, loss)
-    return net._core_for(x).core.hessian(loss._core, x, y, sample_weight)
+    return network_for("vjp", f, x).jacobian_product(x, g, False)
 
 
 def input_hessian(f: Map, x: ArrayLike) -> Array:
-    """The second derivatives of every output by the inputs, shape (..., K, D, D)."""
-    return _network("input_hessian", f, x).second_derivatives("input_hessian", x)
+    """The second derivatives of every output by the inputs.
+
+    Parameters
+    ----------
+    f : Map
+    x : array, shape (..., D)
+
+    Returns
+    -------
+    H : array, shape (..., K, D, D)
+    """
+    return network_for("input_hessian", f, x).second_derivatives("input_hessian", x)
 
 
 def input_hessian_diagonal(f: Map, x: ArrayLike) -> Array:
-    """The diagonal of :func:`input_hessian`, shape (..., K, D), at a cost linear in D."""
-    return _network("input_hessian_diagonal", f, x).second_derivatives("input_hessian_diagonal", x)
+    """The diagonal of :func:`input_hessian`, at a cost linear in D.
+
+    Parameters
+    ----------
+    f : Map
+    x : array, shape (..., D)
+
+    Returns
+    -------
+    h : array, shape (..., K, D)
+    """
+    return network_for("input_hessian_diagonal", f, x).second_derivatives(
+        "input_hessian_diagonal", x
+    )
 
 
 def laplacian(f: Map, x: ArrayLike) -> Array:
-    """The trace of :func:`input_hessian`, shape (..., K), at a cost linear in D."""
-    return _network("laplacian", f, x).second_derivatives("laplacian", x)
+    """The trace of :func:`input_hessian`, at a cost linear in D.
+
+    Parameters
+    ----------
+    f : Map
+    x : array, shape (..., D)
+
+    Returns
+    -------
+    trace : array, shape (..., K)
+    """
+    return network_for("laplacian", f, x).second_derivatives("laplacian", x)
 
 
 class Linearization:
@@ -185,8 +164,18 @@ class Linearization:
 
 
 def linearize(f: Map, x: ArrayLike) -> Linearization:
-    """One forward pass, then products with the Jacobians at x as often as wanted."""
-    return Linearization(*_network("linearize", f, x).linearize(x))
+    """One forward pass, then products with the Jacobians at x as often as wanted.
+
+    Parameters
+    ----------
+    f : Map
+    x : array, shape (..., D)
+
+    Returns
+    -------
+    Linearization
+    """
+    return Linearization(*network_for("linearize", f, x).linearize(x))
 
 
 class Derivatives:
@@ -252,6 +241,10 @@ def derivatives(
     directions : array, shape (m, D), optional
         Derivatives along these instead of along every input: ``u_x[..., i]`` is d/dt of
         ``u(x + t directions[i])`` at t = 0, ``u_xx[..., i]`` the second derivative.
+
+    Returns
+    -------
+    Derivatives
     """
     if not isinstance(net, Map):
         raise TypeError(f"derivatives: net must be a map; got {type(net).__name__}")

@@ -84,7 +84,17 @@ class Loss:
     def gradient(
         self, y_pred: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> NDArray[Any]:
-        """``dC/dy_pred`` of the cost that calling the loss reports, of the shape of y_pred."""
+        """``dC/dy_pred`` of the cost that calling the loss reports.
+
+        Parameters
+        ----------
+        y_pred, y, sample_weight
+            As in calling the loss.
+
+        Returns
+        -------
+        dy : array of the shape of y_pred
+        """
         dy = self._core.gradient(y_pred, y, sample_weight)
         if pairs.is_output(id(y_pred)):
             pair = pairs.find(self, y_pred)
@@ -96,13 +106,34 @@ class Loss:
     def value_and_gradient(
         self, y_pred: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> tuple[float, NDArray[Any]]:
-        """The cost and its gradient in one pass: the same bits as the two by themselves."""
+        """The cost and its gradient in one pass: the same bits as the two by themselves.
+
+        Parameters
+        ----------
+        y_pred, y, sample_weight
+            As in calling the loss.
+
+        Returns
+        -------
+        C : float
+        dy : array of the shape of y_pred
+        """
         if pairs.is_output(id(y_pred)):
             return self(y_pred, y, sample_weight), self.gradient(y_pred, y, sample_weight)
         return self._core.value_and_gradient(y_pred, y, sample_weight)
 
     def per_sample(self, y_pred: ArrayLike, y: ArrayLike) -> NDArray[Any]:
-        """The samples' costs, shape (n,), in the dtype of y_pred."""
+        """The samples' costs.
+
+        Parameters
+        ----------
+        y_pred, y
+            As in calling the loss.
+
+        Returns
+        -------
+        costs : array, shape (n,), in the dtype of y_pred
+        """
         return self._core.per_sample(y_pred, y)
 
     def hvp(
@@ -159,7 +190,9 @@ class AbsoluteError(Loss):
 
 
 class Huber(Loss):
-    """``sum_k h(y_pred_k - y_k)``, h(d) = d^2/2 where |d| <= delta, else delta (|d| - delta/2).
+    """``sum_k h(y_pred_k - y_k)``, a square near 0 and straight beyond.
+
+    ``h(d) = d^2/2`` where ``|d| <= delta``, else ``delta (|d| - delta/2)``.
 
     Parameters
     ----------
@@ -199,8 +232,13 @@ class Quantile(Loss):
 
 
 class PoissonNLL(Loss):
-    """``sum_k exp(p_k) - y_k p_k`` where p is the logarithm of the rate (``log_input``), or else
-    ``sum_k p_k - y_k log p_k``.
+    """``sum_k exp(p_k) - y_k p_k``, without log_input ``sum_k p_k - y_k log p_k``.
+
+    Parameters
+    ----------
+    log_input : bool
+        Whether predictions p are the logarithms of rates, or the rates.
+    reduction : {"mean", "sum"}
     """
 
     def __init__(self, log_input: bool = True, *, reduction: str = "mean") -> None:
@@ -212,7 +250,14 @@ class PoissonNLL(Loss):
 
 
 class BinaryCrossEntropy(Loss):
-    """``-sum_k [y_k log p_k + (1 - y_k) log(1 - p_k)]``; ``from_logits``: p = sigmoid(y_pred)."""
+    """``-sum_k [y_k log p_k + (1 - y_k) log(1 - p_k)]``; from logits, p = sigmoid(y_pred).
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether predictions are logits: then no sigmoid stands before the cost.
+    reduction : {"mean", "sum"}
+    """
 
     def __init__(self, from_logits: bool = False, *, reduction: str = "mean") -> None:
         self.from_logits = flag("BinaryCrossEntropy", "from_logits", from_logits)
@@ -224,13 +269,14 @@ class BinaryCrossEntropy(Loss):
 
 
 class CrossEntropy(Loss):
-    """``-sum_k t_k log p_k``; ``from_logits`` with p = softargmax(y_pred).
+    """``-sum_k t_k log p_k``; from logits, p = softargmax(y_pred).
 
     Parameters
     ----------
     from_logits : bool
+        Whether predictions are logits: then no softargmax stands before the cost.
     label_smoothing : float
-        From 0 to 1: t = (1 - label_smoothing) y + label_smoothing / K.
+        From 0 to 1: ``t = (1 - label_smoothing) y + label_smoothing / K``.
     reduction : {"mean", "sum"}
 
     Notes

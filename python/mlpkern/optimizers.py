@@ -27,6 +27,20 @@ class SGD(Optimizer):
 
     ``g += weight_decay w``; the buffer is g at first, then ``momentum buffer + (1 - dampening) g``;
     ``w -= lr (g + momentum buffer if nesterov else buffer)``, or ``lr g`` without momentum.
+
+    Parameters
+    ----------
+    net : Map
+    lr : float, default 0.1
+    momentum : float, default 0.0
+        Fixed when the optimizer is made.
+    dampening : float, default 0.0
+        From 0 to 1.
+    nesterov : bool, default False
+        Needs a momentum and no dampening.
+    weight_decay : float, default 0.0
+    clip_norm, clip_value, groups
+        As :class:`Optimizer` has them.
     """
 
     lr = Hyperparameter()
@@ -73,7 +87,22 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam (Kingma and Ba, 2015), with bias correction; weight decay is added to the gradient."""
+    """Adam (Kingma and Ba, 2015), with bias correction.
+
+    ``g += weight_decay w``; ``m = b1 m + (1 - b1) g``; ``v = b2 v + (1 - b2) g^2``;
+    ``w -= lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)`` at step t = 1, 2, …
+
+    Parameters
+    ----------
+    net : Map
+    lr : float, default 1e-3
+    betas : (float, float), default (0.9, 0.999)
+        b1 and b2, from 0 to less than 1.
+    eps : float, default 1e-8
+    weight_decay : float, default 0.0
+    clip_norm, clip_value, groups
+        As :class:`Optimizer` has them.
+    """
 
     lr = Hyperparameter()
     betas = Hyperparameter()
@@ -105,7 +134,21 @@ class Adam(Optimizer):
 
 
 class AdamW(Optimizer):
-    """Adam with decoupled decay (Loshchilov and Hutter, 2019): ``w *= 1 - lr weight_decay``."""
+    """Adam with decoupled decay (Loshchilov and Hutter, 2019): ``w *= 1 - lr weight_decay``.
+
+    Then Adam's step, from the gradient alone.
+
+    Parameters
+    ----------
+    net : Map
+    lr : float, default 1e-3
+    betas : (float, float), default (0.9, 0.999)
+        From 0 to less than 1.
+    eps : float, default 1e-8
+    weight_decay : float, default 0.01
+    clip_norm, clip_value, groups
+        As :class:`Optimizer` has them.
+    """
 
     lr = Hyperparameter()
     betas = Hyperparameter()
@@ -139,7 +182,25 @@ class AdamW(Optimizer):
 class RMSprop(Optimizer):
     """RMSprop: the gradient over the root of the running mean of its square.
 
-    Centered, a variance that rounding made negative counts as 0.
+    ``g += weight_decay w``; ``v = alpha v + (1 - alpha) g^2``; ``w -= lr g / (sqrt(v) + eps)``.
+    Centered, v is less the square of the running mean of g; a variance that rounding made negative
+    counts as 0. With a momentum, ``buffer = momentum buffer + g / (sqrt(v) + eps)`` and
+    ``w -= lr buffer``.
+
+    Parameters
+    ----------
+    net : Map
+    lr : float, default 0.01
+    alpha : float, default 0.99
+        From 0 to 1.
+    eps : float, default 1e-8
+    weight_decay : float, default 0.0
+    momentum : float, default 0.0
+        Fixed when the optimizer is made.
+    centered : bool, default False
+        Fixed when the optimizer is made.
+    clip_norm, clip_value, groups
+        As :class:`Optimizer` has them.
     """
 
     lr = Hyperparameter()
@@ -183,7 +244,23 @@ class RMSprop(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """Adagrad (Duchi, Hazan, Singer, 2011): the gradient over the root of its summed squares."""
+    """Adagrad (Duchi, Hazan, Singer, 2011): the gradient over the root of its summed squares.
+
+    ``g += weight_decay w``; ``sum += g^2``;
+    ``w -= lr / (1 + (t - 1) lr_decay) g / (sqrt(sum) + eps)`` at step t = 1, 2, …
+
+    Parameters
+    ----------
+    net : Map
+    lr : float, default 0.01
+    lr_decay : float, default 0.0
+    weight_decay : float, default 0.0
+    initial_accumulator_value : float, default 0.0
+        What the sum begins with.
+    eps : float, default 1e-10
+    clip_norm, clip_value, groups
+        As :class:`Optimizer` has them.
+    """
 
     lr = Hyperparameter()
     lr_decay = Hyperparameter()

@@ -123,7 +123,10 @@ def _ratio(x: Array, p: Array) -> Array:
 
 
 class SquaredError(Loss):
-    """C = sum_k (y_k - p_k)^2; dC/dp = 2(p - y)."""
+    """``C = sum_k (y_k - p_k)^2``.
+
+    ``dC/dp = 2(p - y)``.
+    """
 
     def costs(self, p: Array, y: Array) -> Array:
         return np.sum((y - p) ** 2, axis=1)
@@ -136,7 +139,10 @@ class SquaredError(Loss):
 
 
 class MeanSquaredError(Loss):
-    """C = (1/K) sum_k (y_k - p_k)^2; dC/dp = (2/K)(p - y)."""
+    """``C = (1/K) sum_k (y_k - p_k)^2``.
+
+    ``dC/dp = (2/K)(p - y)``.
+    """
 
     def costs(self, p: Array, y: Array) -> Array:
         return np.mean((y - p) ** 2, axis=1)
@@ -149,7 +155,10 @@ class MeanSquaredError(Loss):
 
 
 class AbsoluteError(Loss):
-    """C = sum_k |y_k - p_k|; dC/dp = sign(p - y), 0 at 0."""
+    """``C = sum_k |y_k - p_k|``.
+
+    ``dC/dp = sign(p - y)``, 0 at 0.
+    """
 
     def costs(self, p: Array, y: Array) -> Array:
         return np.sum(np.abs(y - p), axis=1)
@@ -162,7 +171,7 @@ class AbsoluteError(Loss):
 
 
 class Huber(Loss):
-    """C = sum_k r^2/2 where r = |y_k - p_k| <= delta, else delta (r - delta/2)."""
+    """``C = sum_k r^2/2`` where ``r = |y_k - p_k| <= delta``, else ``delta (r - delta/2)``."""
 
     def __init__(self, delta: float = 1.0, *, reduction: Literal["mean", "sum"] = "mean") -> None:
         super().__init__(reduction=reduction)
@@ -202,7 +211,7 @@ class Quantile(Loss):
 
 
 class PoissonNLL(Loss):
-    """C = sum_k exp(p_k) - y_k p_k, or, with log_input=False, sum_k p_k - y_k log p_k."""
+    """``C = sum_k exp(p_k) - y_k p_k``; without log_input ``sum_k p_k - y_k log p_k``."""
 
     def __init__(
         self, log_input: bool = True, *, reduction: Literal["mean", "sum"] = "mean"
@@ -224,7 +233,7 @@ class PoissonNLL(Loss):
 
 
 class BinaryCrossEntropy(Loss):
-    """C = -sum_k y_k log p_k + (1 - y_k) log(1 - p_k); from logits s, p = sigmoid(s)."""
+    """``C = -sum_k y_k log p_k + (1 - y_k) log(1 - p_k)``; from logits s, p = sigmoid(s)."""
 
     def __init__(
         self, from_logits: bool = False, *, reduction: Literal["mean", "sum"] = "mean"
@@ -252,10 +261,10 @@ class BinaryCrossEntropy(Loss):
 
 
 class CrossEntropy(Loss):
-    """C = -sum_k t_k log p_k; from logits s, p = softargmax(s).
+    """``C = -sum_k t_k log p_k``; from logits s, p = softargmax(s).
 
     Labels are integers (n,) in [0, K), or probabilities (n, K). The target is
-    t = (1 - label_smoothing) y + label_smoothing/K with y one-hot or the probabilities.
+    ``t = (1 - label_smoothing) y + label_smoothing/K`` with y one-hot or the probabilities.
     """
 
     def __init__(

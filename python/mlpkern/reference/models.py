@@ -157,7 +157,7 @@ class Composite(Map):
 
 
 class Chain(Composite):
-    """The composition: y = maps[-1](... maps[0](x))."""
+    """The composition ``y = maps[-1](… maps[0](x))``."""
 
     def forward(self, x: Array) -> tuple[Array, Pullback]:
         return compose(self.layers, x)

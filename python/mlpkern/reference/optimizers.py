@@ -97,7 +97,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """p *= 1 - lr weight_decay, then Adam's step with the bare gradient."""
+    """``p *= 1 - lr weight_decay``, then Adam's step with the bare gradient."""
 
     def __init__(
         self,

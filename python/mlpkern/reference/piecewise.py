@@ -24,7 +24,7 @@ class PiecewiseLinear(Elementwise):
 
 @dataclass(frozen=True)
 class Identity(PiecewiseLinear):
-    """f(s) = s."""
+    """``f(s) = s``."""
 
     def f(self, s: Array) -> Array:
         return s
@@ -35,7 +35,10 @@ class Identity(PiecewiseLinear):
 
 @dataclass(frozen=True)
 class ReLU(PiecewiseLinear):
-    """f(s) = scale * max(s, 0); the derivative at 0 is 0; f(-0.0) = +0.0."""
+    """``f(s) = scale max(s, 0)``.
+
+    The derivative at 0 is 0; ``f(-0.0) = +0.0``.
+    """
 
     scale: float = 1.0
 
@@ -48,7 +51,10 @@ class ReLU(PiecewiseLinear):
 
 @dataclass(frozen=True)
 class LeakyReLU(PiecewiseLinear):
-    """f(s) = s if s > 0 else negative_slope * s; the derivative at 0 is negative_slope."""
+    """``f(s) = s if s > 0 else negative_slope s``.
+
+    The derivative at 0 is negative_slope.
+    """
 
     negative_slope: float = 0.01
 
@@ -61,7 +67,10 @@ class LeakyReLU(PiecewiseLinear):
 
 @dataclass(frozen=True)
 class ReLU6(PiecewiseLinear):
-    """f(s) = min(max(s, 0), 6); the derivative is 1 strictly between 0 and 6."""
+    """``f(s) = min(max(s, 0), 6)``.
+
+    The derivative is 1 strictly between 0 and 6.
+    """
 
     def f(self, s: Array) -> Array:
         return np.where(s > 0, np.minimum(s, 6), 0)
@@ -72,7 +81,10 @@ class ReLU6(PiecewiseLinear):
 
 @dataclass(frozen=True)
 class Hardtanh(PiecewiseLinear):
-    """f(s) = s kept in [min_val, max_val]; the derivative is 1 strictly inside."""
+    """``f(s) = min(max(s, min_val), max_val)``.
+
+    The derivative is 1 strictly inside.
+    """
 
     min_val: float = -1.0
     max_val: float = 1.0
@@ -90,7 +102,10 @@ class Hardtanh(PiecewiseLinear):
 
 @dataclass(frozen=True)
 class Hardsigmoid(PiecewiseLinear):
-    """f(s) = min(max(s + 3, 0), 6)/6; the derivative is 1/6 strictly inside (-3, 3)."""
+    """``f(s) = min(max(s + 3, 0), 6)/6``.
+
+    The derivative is 1/6 strictly inside (-3, 3).
+    """
 
     def f(self, s: Array) -> Array:
         return np.clip(s + 3, 0, 6) / 6
@@ -101,7 +116,7 @@ class Hardsigmoid(PiecewiseLinear):
 
 @dataclass(frozen=True)
 class Hardswish(Elementwise):
-    """f(s) = s * min(max(s + 3, 0), 6)/6.
+    """``f(s) = s min(max(s + 3, 0), 6)/6``.
 
     The derivative is 0 for s <= -3, s/3 + 1/2 for -3 < s < 3, and 1 for s >= 3.
     """
@@ -121,7 +136,10 @@ class Hardswish(Elementwise):
 
 @dataclass(frozen=True)
 class Softshrink(PiecewiseLinear):
-    """f(s) = s - lambd if s > lambd, s + lambd if s < -lambd, else 0; the derivative is 1, 1, 0."""
+    """``f(s) = s - lambd if s > lambd, s + lambd if s < -lambd, else 0``.
+
+    The derivative is 1, 1, 0.
+    """
 
     lambd: float = 0.5
 
@@ -138,7 +156,10 @@ class Softshrink(PiecewiseLinear):
 
 @dataclass(frozen=True)
 class Hardshrink(PiecewiseLinear):
-    """f(s) = s if |s| > lambd else 0; the derivative is 1 or 0 alike."""
+    """``f(s) = s if |s| > lambd else 0``.
+
+    The derivative is 1 or 0 alike.
+    """
 
     lambd: float = 0.5
 

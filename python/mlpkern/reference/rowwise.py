@@ -119,7 +119,10 @@ class Rowwise(Activation):
 
 @dataclass(frozen=True)
 class Softargmax(Rowwise):
-    """y = exp(beta s) / sum_k exp(beta s_k); Jacobian beta (diag(y) - y^T y)."""
+    """``y_k = exp(beta s_k) / sum_j exp(beta s_j)``; most libraries call it softmax.
+
+    Its Jacobian is ``beta (diag(y) - y' y)``.
+    """
 
     beta: float = 1.0
 
@@ -163,7 +166,10 @@ class Softargmax(Rowwise):
 
 @dataclass(frozen=True)
 class LogSoftargmax(Rowwise):
-    """y = log softargmax(s) = s - logsumexp(s); Jacobian I - 1^T p with p = softargmax(s)."""
+    """``y = log softargmax(s) = s - logsumexp(s)``.
+
+    Its Jacobian is ``I - 1' p`` with ``p = softargmax(s)``.
+    """
 
     def __call__(self, s: ArrayLike, out: Array | None = None) -> Array:
         """Return log softargmax over the last axis, of the shape of `s`."""

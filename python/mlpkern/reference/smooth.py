@@ -25,9 +25,9 @@ from .numeric import (
 
 @dataclass(frozen=True)
 class Sigmoid(Elementwise):
-    """f(s) = 1/(1 + exp(-s)); f' = f(s) f(-s); f'' = -f' tanh(s/2);
+    """``f(s) = 1/(1 + exp(-s))``.
 
-    f''' = f' (1 - 6 f').
+    ``f' = f(s) f(-s)``, ``f'' = -f' tanh(s/2)``, ``f''' = f' (1 - 6 f')``.
     """
 
     def f(self, s: Array) -> Array:
@@ -46,7 +46,10 @@ class Sigmoid(Elementwise):
 
 @dataclass(frozen=True)
 class LogSigmoid(Elementwise):
-    """f(s) = log sigmoid(s) = -softplus(-s); f' = sigmoid(-s)."""
+    """``f(s) = log sigmoid(s) = -softplus(-s)``.
+
+    ``f' = sigmoid(-s)``.
+    """
 
     def f(self, s: Array) -> Array:
         return -softplus(-s)
@@ -63,7 +66,10 @@ class LogSigmoid(Elementwise):
 
 @dataclass(frozen=True)
 class Softplus(Elementwise):
-    """f(s) = log(1 + exp(beta s))/beta; f' = sigmoid(beta s). No threshold: exact everywhere."""
+    """``f(s) = log(1 + exp(beta s))/beta``.
+
+    ``f' = sigmoid(beta s)``. No threshold: exact everywhere.
+    """
 
     beta: float = 1.0
 
@@ -86,7 +92,10 @@ class Softplus(Elementwise):
 
 @dataclass(frozen=True)
 class Tanh(Elementwise):
-    """f(s) = tanh(s); f' = sech^2(s) = 4 sigmoid'(2s); f'' = -2 f f'; f''' = f' (4 - 6 f')."""
+    """``f(s) = tanh(s)``.
+
+    ``f' = sech^2(s) = 4 sigmoid'(2s)``, ``f'' = -2 f f'``, ``f''' = f' (4 - 6 f')``.
+    """
 
     def f(self, s: Array) -> Array:
         return np.tanh(s)
@@ -104,7 +113,10 @@ class Tanh(Elementwise):
 
 @dataclass(frozen=True)
 class Tanhshrink(Elementwise):
-    """f(s) = s - tanh(s); f' = tanh^2(s)."""
+    """``f(s) = s - tanh(s)``.
+
+    ``f' = tanh^2(s)``.
+    """
 
     def f(self, s: Array) -> Array:
         """Return s - tanh s; for |s| < 1, (s cosh s - sinh s)/cosh s with the numerator's series.
@@ -129,9 +141,10 @@ class Tanhshrink(Elementwise):
 
 @dataclass(frozen=True)
 class Softsign(Elementwise):
-    """f(s) = s/(1 + |s|); f' = 1/(1 + |s|)^2.
+    """``f(s) = s/(1 + |s|)``.
 
-    f'' = -2 sign(s)/(1 + |s|)^3 and f''' = 6/(1 + |s|)^4, both 0 at 0.
+    ``f' = 1/(1 + |s|)^2``, ``f'' = -2 sign(s)/(1 + |s|)^3`` and ``f''' = 6/(1 + |s|)^4``, both
+    0 at 0.
     """
 
     def f(self, s: Array) -> Array:
@@ -149,10 +162,10 @@ class Softsign(Elementwise):
 
 @dataclass(frozen=True)
 class SiLU(Elementwise):
-    """f(s) = s sigmoid(s).
+    """``f(s) = s sigmoid(s)``.
 
-    f' = sigmoid(s) (1 + s sigmoid(-s)); f'' = sigmoid'(s) (2 - s tanh(s/2));
-    f''' = 3 sigmoid''(s) + s sigmoid'''(s).
+    ``f' = sigmoid(s) (1 + s sigmoid(-s))``, ``f'' = sigmoid'(s) (2 - s tanh(s/2))``, ``f''' = 3
+    sigmoid''(s) + s sigmoid'''(s)``.
     """
 
     def f(self, s: Array) -> Array:
@@ -171,9 +184,9 @@ class SiLU(Elementwise):
 
 @dataclass(frozen=True)
 class Mish(Elementwise):
-    """f(s) = s w with w = tanh(softplus(s)); f' = w + s w'; f'' = 2 w' + s w'';
+    """``f(s) = s w`` with ``w = tanh(softplus(s))``.
 
-    f''' = 3 w'' + s w'''.
+    ``f' = w + s w'``, ``f'' = 2 w' + s w''``, ``f''' = 3 w'' + s w'''``.
     """
 
     @staticmethod
@@ -216,9 +229,9 @@ class Mish(Elementwise):
 
 @dataclass(frozen=True)
 class Squareplus(Elementwise):
-    """f(s) = (s + r)/2 with r = sqrt(s^2 + b); f' = (1 + s/r)/2 = f/r; f'' = b/(2 r^3);
+    """``f(s) = (s + r)/2`` with ``r = sqrt(s^2 + b)``.
 
-    f''' = -3 b s/(2 r^5).
+    ``f' = (1 + s/r)/2 = f/r``, ``f'' = b/(2 r^3)``, ``f''' = -3 b s/(2 r^5)``.
     """
 
     b: float = 4.0
@@ -250,9 +263,10 @@ class Squareplus(Elementwise):
 
 @dataclass(frozen=True)
 class Sine(Elementwise):
-    """f(s) = sin(omega s); f' = omega cos(omega s); NaN at +-infinity.
+    """``f(s) = sin(omega s)``; NaN at +-infinity.
 
-    The product is exact, hi + lo: at large s its rounding would be whole turns.
+    ``f' = omega cos(omega s)``. The product is exact, hi + lo: at large s its rounding would be
+    whole turns.
     """
 
     omega: float = 1.0
@@ -277,7 +291,10 @@ class Sine(Elementwise):
 
 @dataclass(frozen=True)
 class Gaussian(Elementwise):
-    """f(s) = exp(-s^2); f' = -2s f; f'' = (4s^2 - 2) f; f''' = (12s - 8s^3) f."""
+    """``f(s) = exp(-s^2)``.
+
+    ``f' = -2s f``, ``f'' = (4s^2 - 2) f``, ``f''' = (12s - 8s^3) f``.
+    """
 
     def f(self, s: Array) -> Array:
         return exp_minus_square(s)
@@ -294,7 +311,7 @@ class Gaussian(Elementwise):
 
 @dataclass(frozen=True)
 class Exp(Elementwise):
-    """f(s) = exp(s), and so are its derivatives."""
+    """``f(s) = exp(s)``, and so are its derivatives."""
 
     def f(self, s: Array) -> Array:
         return np.exp(s)

@@ -20,9 +20,9 @@ from .numeric import (
 
 @dataclass(frozen=True)
 class ELU(Elementwise):
-    """f(s) = s if s > 0 else alpha (exp(s) - 1); f' = 1 or alpha exp(s).
+    """``f(s) = s if s > 0 else alpha (exp(s) - 1)``.
 
-    f'' and f''' are 0 at 0.
+    ``f' = 1`` or ``alpha exp(s)``; f'' and f''' are 0 at 0.
     """
 
     alpha: float = 1.0
@@ -42,9 +42,9 @@ class ELU(Elementwise):
 
 @dataclass(frozen=True)
 class CELU(Elementwise):
-    """f(s) = s if s > 0 else alpha (exp(s/alpha) - 1); f' = 1 or exp(s/alpha).
+    """``f(s) = s if s > 0 else alpha (exp(s/alpha) - 1)``.
 
-    f'' and f''' are 0 at 0.
+    ``f' = 1`` or ``exp(s/alpha)``; f'' and f''' are 0 at 0.
     """
 
     alpha: float = 1.0
@@ -68,7 +68,7 @@ class CELU(Elementwise):
 
 @dataclass(frozen=True)
 class SELU(Elementwise):
-    """f(s) = SCALE (s if s > 0 else ALPHA (exp(s) - 1)), with PyTorch's constants.
+    """``f(s) = SCALE (s if s > 0 else ALPHA (exp(s) - 1))``, with PyTorch's constants.
 
     f'' and f''' are 0 at 0.
     """
@@ -97,11 +97,11 @@ class SELU(Elementwise):
 
 @dataclass(frozen=True)
 class GELU(Elementwise):
-    """f(s) = s Phi(s), or, with approximate="tanh", s (1 + tanh(p/2))/2 = s sigmoid(p).
+    """``f(s) = s Phi(s)``, or with ``approximate="tanh"`` ``s (1 + tanh(p/2))/2 = s sigmoid(p)``.
 
-    p = sqrt(8/pi) (s + 0.044715 s^3).
-    Exact: f' = Phi + s phi; f'' = (2 - s^2) phi; f''' = (s^3 - 4s) phi, with phi = Phi'.
-    Otherwise by the chain rule for g = sigmoid(p): f'' = 2 g' + s g'', f''' = 3 g'' + s g'''.
+    Phi is the normal distribution, ``p = sqrt(8/pi) (s + 0.044715 s^3)``. Exact: ``f' = Phi + s
+    phi``, ``f'' = (2 - s^2) phi``, ``f''' = (s^3 - 4s) phi``, with ``phi = Phi'``. Otherwise by
+    the chain rule for ``g = sigmoid(p)``: ``f'' = 2 g' + s g''``, ``f''' = 3 g'' + s g'''``.
     """
 
     approximate: Literal["none", "tanh"] = "none"
