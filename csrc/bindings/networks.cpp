@@ -5,6 +5,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 
 namespace mlpkern::bindings {
@@ -31,6 +32,12 @@ Program make_program(const std::vector<Index>& widths, const std::vector<Operati
     } else if (kind == "activation") {
       op.kind = Operation::Kind::activation;
       op.activation = find_row(metadata().activations, metadata().activation_count, name, "activation");
+    } else if (kind == "standardize") {  // the means, then the scales
+      op.kind = Operation::Kind::standardize;
+      const auto middle = parameters.begin() + static_cast<Index>(parameters.size() / 2);
+      op.mean.assign(parameters.begin(), middle);
+      const DefaultFloatEnvironment environment;
+      std::transform(middle, parameters.end(), std::back_inserter(op.factor), [](double s) { return 1 / s; });
     } else {
       op.kind = Operation::Kind::sum;
     }

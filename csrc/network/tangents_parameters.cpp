@@ -39,8 +39,9 @@ void Tangents<T>::pull_parameters(const Moving& pass, std::size_t operations) co
         if (op.inputs.front() != 0) pull_parameters_through(op, pass);
         break;
       case Operation::Kind::sum:
-        pull_sum(op, pass.d, 1, false);
-        pull_sum(op, pass.rd, 1, false);
+      case Operation::Kind::standardize:
+        pull_one(op, pass.v, pass.f1, pass.d, 1, false);
+        pull_one(op, pass.v, pass.f1, pass.rd, 1, false);
         break;
     }
   }

@@ -85,6 +85,10 @@ class ProgramBuilder:
         """The sum of values of one width."""
         return self._add("sum", values, self.widths[values[0]])
 
+    def standardize(self, value: int, numbers: list[float]) -> int:
+        """``y = (x - mean) / scale``, the numbers D means and D scales."""
+        return self._add("standardize", [value], self.widths[value], 0, "", numbers)
+
     def finish(self, output: int) -> None:
         """Makes sure that the output is a value of its own."""
         if not self.operations:

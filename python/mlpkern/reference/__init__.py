@@ -32,7 +32,7 @@ from .losses import (
     PoissonNLL,
     SquaredError,
 )
-from .models import MLP, Chain, Linear, Sum
+from .models import MLP, Chain, Linear, Standardize, Sum
 from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 from .piecewise import (
     Hardshrink,
@@ -106,6 +106,7 @@ __all__ = [
     "Softsign",
     "SquaredError",
     "Squareplus",
+    "Standardize",
     "Sum",
     "Tanh",
     "Tanhshrink",
