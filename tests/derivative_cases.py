@@ -129,7 +129,25 @@ def one_by_one(dtype: Any) -> Any:
     return mk.MLP([4, 1, 1, 2], "gelu", dtype=dtype, seed=1)
 
 
-STRUCTURES = [shared_in_chain, shared_in_sum, residual, nested, by_rows, no_bias, alone, one_by_one]
+def standardized(dtype: Any) -> Any:
+    """Standardize first, last, twice in a Sum, behind what is curved, and where gradients meet."""
+    f, g = (mk.Linear(4, 4, dtype=dtype, seed=i) for i in (1, 2))
+    before = mk.Standardize([0.1, -0.2, 0.3, 0], [0.8, 1.3, -0.9, 1])
+    inner = mk.Standardize([0, 0.5, 0.1, 0.2], [1.2, 0.7, 1, -1.1])
+    return mk.Chain(
+        before,
+        mk.Sum(before, mk.Chain(f, mk.Tanh(), inner), inner),
+        mk.Chain(g, mk.Sine(), mk.Sum(inner, mk.Identity(), f)),
+        inner,
+        mk.Linear(4, 2, dtype=dtype, seed=3),
+        mk.Standardize([0.3, -1], [0.6, 1.4]),
+    )
+
+
+STRUCTURES = [
+    shared_in_chain, shared_in_sum, residual, nested, by_rows, no_bias, alone, one_by_one,
+    standardized,
+]  # fmt: skip
 
 
 # --- oracles -------------------------------------------------------------------------------------
@@ -183,7 +201,7 @@ def _clear(part: Any, x: Array, clearance: float) -> tuple[Array, Array]:
     if isinstance(part, ref.Sum):
         results = [_clear(branch, x, clearance) for branch in part.layers]
         return sum(y for y, _ in results), np.all([good, *(fine for _, fine in results)], axis=0)
-    if type(part).__name__ not in {cls.__name__ for cls in SMOOTH} | {"Linear"}:
+    if type(part).__name__ not in {cls.__name__ for cls in SMOOTH} | {"Linear", "Standardize"}:
         good &= np.abs(np.abs(x)[..., None] - KINKS).min(axis=(1, 2)) > clearance
     return part(x), good
 

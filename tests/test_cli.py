@@ -228,6 +228,41 @@ def test_a_regressor_from_csv_to_predictions(capsys, tmp_path, line):
     assert last_json(capsys.readouterr().out)["r2"] > 0.99
 
 
+def predictions(capsys, model, data):
+    assert main(["predict", "--model", str(model), "--data", str(data), "--json"]) == 0
+    return last_json(capsys.readouterr().out)
+
+
+def test_a_saved_classifier_takes_raw_rows(capsys, tmp_path, flowers):
+    model = tmp_path / "model.npz"
+    arguments = ["train", "--data", str(flowers), "--epochs", "30", "--lr", "0.01"]
+    assert main([*arguments, "--save", str(model)]) == 0
+    capsys.readouterr()
+    with flowers.open() as file:
+        rows = list(csv.DictReader(file))
+    x = np.array([[row["length"], row["width"]] for row in rows], np.float32)
+    names = np.array(["iris", "lily", "rose"])[mk.load(model).predict(x).argmax(axis=1)]
+    assert [[name] for name in names] == predictions(capsys, model, flowers)["predictions"]
+    assert np.mean(names == [row["kind"] for row in rows]) == 1
+
+
+@pytest.mark.parametrize(("start", "dtype"), [(0.0, np.float32), (1.7e9, np.float64)])
+def test_a_saved_regressor_takes_raw_rows_and_gives_raw_targets(capsys, tmp_path, start, dtype):
+    x = start + np.random.default_rng(1).uniform(0, 100, (200, 2))
+    y = 1000 + 3 * (x - start) @ [1, -1]
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    model = tmp_path / "model.npz"
+    arguments = ["train", "--data", str(tmp_path / "data.npz"), "--epochs", "100", "--lr", "0.05"]
+    assert main([*arguments, "--hidden", "none", "--save", str(model)]) == 0
+    capsys.readouterr()
+    net = mk.load(model)
+    assert net.dtype == dtype
+    assert np.abs(net.predict(x.astype(dtype))[:, 0] - y).max() < 5
+    result = predictions(capsys, model, tmp_path / "data.npz")
+    np.testing.assert_array_equal(result["predictions"], net.predict(x.astype(dtype)))
+    assert result["r2"] > 0.999
+
+
 def test_several_outputs(capsys, tmp_path):
     x = np.random.default_rng(0).normal(size=(100, 3))
     np.savez(tmp_path / "data.npz", x=x, y=x[:, :2] * [1, 50] + 7)
@@ -264,7 +299,8 @@ def test_what_train_leaves_in_the_file(tmp_path, flowers):
     path = tmp_path / "model.npz"
     assert main(["train", "--data", str(flowers), "--epochs", "2", "--save", str(path)]) == 0
     net, metadata = load_with_metadata(path)
-    assert net.layers[0].inputs == 2
+    assert isinstance(net.layers[0], mk.Standardize)
+    assert net.inputs == 2
     assert metadata["classes"] == ["iris", "lily", "rose"]
     assert metadata["columns"] == ["length", "width"]
     assert len(metadata["history"]["loss"]) == 2
@@ -374,13 +410,12 @@ def test_failures_of_predict(capsys, tmp_path, flowers):
 
     assert "was not saved by mlpkern train: it says nothing about its data" in message()
     good = {"task": "classification", "inputs": 2, "columns": ["length", "width"], "target": "kind"}
-    good |= {"classes": ["a", "b"], "scaling": {"shift": 0, "scale": 1}}
+    good |= {"classes": ["a", "b"]}
     for change, text in (
         ({"classes": [1, 2]}, "classes and columns must be lists of text"),
         ({"columns": ["length"]}, "the model takes 2 inputs, and"),
         ({"columns": ["depth"]}, "line 1: there is no column 'depth'"),
         ({"classes": ["a", "b", "c"]}, "has 2 outputs and names 3 classes"),
-        ({"scaling": {}}, "a scaling must have a shift and a scale"),
     ):
         mk.save(model, mk.MLP([2, 2]), good | change)
         assert text in message()

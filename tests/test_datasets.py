@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mlpkern as mk
 from mlpkern import datasets
-from mlpkern.datasets import Scaling, Table, load_digits, prepare, read_idx, read_inputs, read_table
+from mlpkern.datasets import Table, load_digits, prepare, read_idx, read_inputs, read_table
 
 
 def test_digits():
@@ -285,7 +286,8 @@ def test_mnist(mnist):
     data = prepare(read_table(mnist))
     assert (data.x_train.shape, data.x_test.shape) == ((60000, 784), (10000, 784))
     assert data.classes == tuple("0123456789")
-    assert (data.x_train.dtype, data.x_train.max()) == (np.float32, 1)
+    assert (data.x_train.dtype, data.x_train.max()) == (np.float32, 255)
+    assert data.x_scaling.predict(data.x_train).max() == 1
     assert np.bincount(data.y_test).tolist()[:3] == [980, 1135, 1032]
 
 
@@ -297,8 +299,8 @@ def test_the_split_is_seeded_and_parts_are_apart():
     a, b, c = (prepare(table, test_fraction=0.3, seed=seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(a.x_test, b.x_test)
     assert not np.array_equal(a.x_test, c.x_test)
-    both = a.scaling.invert(np.concatenate([a.x_train, a.x_test])).ravel()
-    np.testing.assert_allclose(np.sort(both), np.arange(100), atol=1e-4)
+    both = np.concatenate([a.x_train, a.x_test]).ravel()
+    np.testing.assert_array_equal(np.sort(both), np.arange(100))
     assert (len(a.x_train), len(a.x_test)) == (70, 30)
 
 
@@ -337,6 +339,8 @@ def test_classes_are_numbered_in_order():
         (Table(X, Y * 0), "auto", "a classification needs two classes or more, and all are 0"),
         (Table(X, X), "classification", r"classes must have shape \(n,\), not \(6, 2\)"),
         (Table(X, X[:, 0] / 4), "classification", "classes must be text or whole numbers"),
+        (Table(X, X + np.inf), "regression", "the targets of a regression must be finite"),
+        (Table(X * [1, np.nan], X), "auto", "x must be finite; got nan in column 1"),
     ],
 )
 def test_what_cannot_be_prepared(table, task, error):
@@ -353,38 +357,48 @@ def test_the_test_fraction_has_bounds(share):
 def test_bytes_are_divided_by_255_exactly():
     x = np.arange(256, dtype=np.uint8)[:, None]
     data = prepare(Table(x, np.arange(256) % 2, x, np.arange(256) % 2))
-    np.testing.assert_array_equal(data.x_train, x.astype(np.float32) / np.float32(255))
+    np.testing.assert_array_equal(data.x_train, x)
+    scaled = data.x_scaling.predict(data.x_train)
+    np.testing.assert_array_equal(scaled, x.astype(np.float32) / np.float32(255))
 
 
 def test_columns_are_standardized_from_the_training_part():
     x = np.random.default_rng(0).normal(5, 3, (50, 2))
     x[:, 1] = 4
     data = prepare(Table(x, np.arange(50) % 2, 10 * x, np.arange(50) % 2, ("a", "b")))
-    np.testing.assert_allclose(data.x_train.mean(axis=0), [0, 0], atol=1e-6)
-    np.testing.assert_allclose(data.x_train.std(axis=0), [1, 0], atol=1e-6)
-    assert data.x_test.std() > 5
+    np.testing.assert_array_equal(data.x_train, x.astype(np.float32))
+    scaled = data.x_scaling.predict(data.x_train)
+    np.testing.assert_allclose(scaled.mean(axis=0), [0, 0], atol=1e-6)
+    np.testing.assert_allclose(scaled.std(axis=0), [1, 0], atol=1e-6)
+    assert data.x_scaling.predict(data.x_test).std() > 5
+    assert data.y_scaling is None
 
 
 def test_small_unnamed_inputs_stay_as_they_are():
     x = np.linspace(-1, 1, 6)[:, None]
-    np.testing.assert_array_equal(prepare(Table(x, Y, x, Y)).x_train, x.astype(np.float32))
+    data = prepare(Table(x, Y, x, Y))
+    np.testing.assert_array_equal(data.x_train, x.astype(np.float32))
+    assert data.x_scaling is None
 
 
-def test_a_scaling_survives_json():
-    scaling = Scaling.standard(np.random.default_rng(0).normal(size=(9, 3)))
-    again = Scaling.from_json(scaling.to_json())
-    np.testing.assert_array_equal(again.shift, scaling.shift)
-    np.testing.assert_array_equal(again.scale, scaling.scale)
+def test_targets_are_standardized_from_the_training_part():
+    y = np.random.default_rng(0).normal(50, 7, (40, 2))
+    data = prepare(Table(y, y, y, 10 * y), "regression")
+    np.testing.assert_array_equal(data.y_test, 10 * y)
+    np.testing.assert_array_equal(data.y_scaling.mean, mk.Standardize.of(y).mean)
+    np.testing.assert_allclose(data.y_scaling.predict(data.y_train).std(axis=0), 1)
 
 
 @pytest.mark.parametrize(
-    ("data", "error"),
+    ("x", "y", "dtype"),
     [
-        ({}, "a scaling must have a shift and a scale, both numbers"),
-        ({"shift": "a", "scale": 1}, "a scaling must have a shift and a scale, both numbers"),
-        ({"shift": [1], "scale": [1, 2]}, r"must agree in shape, not \(1,\) and \(2,\)"),
+        (1e6 + np.arange(20.0), np.arange(20) / 2, np.float32),
+        (1e6 + np.arange(20) / 1000, np.arange(20) / 2, np.float64),  # 1/16 apart in float32
+        (np.arange(20.0), 1.7e9 + np.arange(20) / 2, np.float64),
+        (1e300 * np.arange(20.0), np.arange(20) / 2, np.float64),
+        (10**9 + np.arange(20), np.arange(20) / 2, np.float64),
     ],
 )
-def test_a_scaling_of_something_else(data, error):
-    with pytest.raises(ValueError, match=error):
-        Scaling.from_json(data)
+def test_float32_must_keep_what_columns_differ_by(x, y, dtype):
+    data = prepare(Table(x[:, None], y), "regression")
+    assert data.x_train.dtype == data.x_test.dtype == dtype

@@ -31,6 +31,7 @@ NETS: dict[str, Callable[[Any], Any]] = {
     "sum": cases.nested,
     "shared": cases.shared_in_chain,
     "rows": cases.by_rows,
+    "standardized": cases.standardized,
 }
 each_net = pytest.mark.parametrize("name", NETS)
 

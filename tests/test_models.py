@@ -135,7 +135,12 @@ def alone(lib: ModuleType, dtype: Any) -> Any:
     return lib.Linear(4, 3, dtype=dtype)
 
 
-STRUCTURES = [shared_in_chain, shared_in_sum, residual, nested, no_bias, alone]
+def standardized(lib: ModuleType, dtype: Any) -> Any:
+    f, g = lib.Linear(4, 4, dtype=dtype), lib.Standardize([0, 1, 0.5, -1], [2, 0.5, -0.8, 1])
+    return lib.Chain(g, lib.Sum(g, lib.Chain(f, lib.Tanh(), g)), f, g)
+
+
+STRUCTURES = [shared_in_chain, shared_in_sum, residual, nested, no_bias, alone, standardized]
 
 
 @pytest.mark.parametrize("structure", STRUCTURES, ids=lambda f: f.__name__)
@@ -588,6 +593,9 @@ WRONG_CONFIGS = {
     "no index": {"type": "Shared"},
     "unknown parameter": {"type": "ReLU", "slope": 2.0},
     "bad parameter": {"type": "Softplus", "beta": -1.0},
+    "no scale": {"type": "Standardize", "mean": [1.0]},
+    "scale of 0": {"type": "Standardize", "mean": [1.0], "scale": [0.0]},
+    "means of text": {"type": "Standardize", "mean": ["a"], "scale": [1.0]},
 }
 
 

@@ -26,6 +26,9 @@ NETWORKS = {
     "parameters of activations": lambda: mk.Chain(
         mk.ReLU(scale=3.0), mk.Hardtanh(-2.0, 0.5), mk.GELU(approximate="tanh"), mk.Linear(4, 1)
     ),
+    "standardized": lambda: mk.Chain(
+        mk.Standardize([0.1, 1e-300, -1 / 3, 1e6], [1 / 7, 3, 1e300, -1]), mk.Linear(4, 2)
+    ),
     "no parameters": lambda: mk.Chain(mk.Tanh(), mk.Softplus(beta=2.0)),
 }
 

@@ -5,6 +5,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 
 namespace mlpkern::bindings {
@@ -36,6 +37,12 @@ Program make_program(const std::vector<Index>& widths, const std::vector<Operati
     } else if (kind == "dropout") {
       op.kind = Operation::Kind::dropout;
       op.dropout = dropouts.at(at(layer));
+    } else if (kind == "standardize") {  // the means, then the scales
+      op.kind = Operation::Kind::standardize;
+      const auto middle = parameters.begin() + static_cast<Index>(parameters.size() / 2);
+      op.mean.assign(parameters.begin(), middle);
+      const DefaultFloatEnvironment environment;
+      std::transform(middle, parameters.end(), std::back_inserter(op.factor), [](double s) { return 1 / s; });
     } else {
       op.kind = Operation::Kind::sum;
     }

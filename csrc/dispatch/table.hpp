@@ -81,6 +81,11 @@ struct DropoutMask {
   double scale;
 };
 
+// (x - mean) factor, a number of each for a column; mean null for 0.
+struct Standardization {
+  const double *mean, *factor;
+};
+
 // The lanes of a register where it is widest: a sum over lanes is defined by so many, on every ISA.
 template <class T>
 inline constexpr Index kLanes = 64 / static_cast<Index>(sizeof(T));
@@ -121,6 +126,11 @@ struct Kernels {
   void (*add)(const T* x, T* sum, Index n);
   void (*multiply)(const T* x, const T* y, T* out, Index n);
   void (*multiply_add)(const T* x, const T* y, T* sum, Index n);
+
+  // y = (x - mean) factor, x and y (rows, cols), or turned, (cols, stride): a column in each row. In double,
+  // rounded to T once. In place is allowed.
+  void (*standardize)(const T* x, Standardization by, T* y, Index rows, Index cols);
+  void (*standardize_turned)(const T* x, Standardization by, T* y, Index cols, Index stride);
 
   // out (rows, cols) = x' y, or added to it; x (rows,), y (cols,).
   void (*outer_product)(const T* x, Index rows, const T* y, Index cols, T* out, bool accumulate);

@@ -2,6 +2,7 @@
 #include "gemm/gemm.hpp"
 #include "gemm/lanes.hpp"
 #include "isa/parts.hpp"
+#include "kernels/standardize.hpp"
 #include "kernels/vectors.hpp"
 #include "simd/transpose.hpp"
 #include "simd/vec.hpp"
@@ -79,6 +80,8 @@ void fill_linear(Kernels<T>& table) {
   table.multiply = multiply<T>;
   table.multiply_add = multiply_add<T>;
   table.outer_product = outer_product<T>;
+  table.standardize = standardize<T>;
+  table.standardize_turned = standardize_turned<T>;
 }
 
 template void fill_linear(Kernels<float>&);

@@ -52,8 +52,17 @@ void Passes<T>::forward(const Arrays<T>& parameters, Values<T> v, Rows rows, std
           kernels_.add(at(v, op.inputs[k], rows), out.data, rows.elements(out.cols));
         }
         break;
+      case Operation::Kind::standardize:
+        standardize(op.standardization(), in.data, out.data, in.cols, rows);
+        break;
     }
   }
+}
+
+template <class T>
+void Passes<T>::standardize(Standardization by, const T* x, T* y, Index cols, Rows rows) const {
+  if (rows.turned()) return kernels_.standardize_turned(x, by, y, cols, rows.stride);
+  kernels_.standardize(x, by, y, rows.count, cols);
 }
 
 // a = f(s)
@@ -131,6 +140,13 @@ void Passes<T>::backward_inputs(const Operation& op, const Backward<T>& pass, Ro
         }
       }
       break;
+    case Operation::Kind::standardize: {  // y = (x - mean) factor, so dx = dy factor; added as above
+      if (input == 0 && !pass.need_dx) break;
+      T* dx = fresh ? d_in.data : d_out.data;
+      standardize(op.slope(), d_out.data, dx, d_in.cols, rows);
+      if (!fresh) kernels_.add(dx, d_in.data, rows.elements(d_in.cols));
+      break;
+    }
   }
 }
 

@@ -70,6 +70,7 @@ class Passes {
     return dense(data, rows.count, width(value));
   }
   void product(Matrix<T> a, Matrix<const T> b, Matrix<T> c, Start start, const T* bias, Rows rows) const;
+  void standardize(Standardization by, const T* x, T* y, Index cols, Rows rows) const;
   void activate(const Operation& op, Values<T> v, Rows rows) const;
   void drop(const Operation& op, const T* from, T* to, Rows rows) const;
   void backward_activation(const Operation& op, const T* s, const T* a, const T* da, T* ds, Rows rows) const;

@@ -35,18 +35,22 @@ template <class T>
 using Arrays = std::vector<LayerArrays<T>>;  // by layer
 
 struct Operation {
-  enum class Kind { linear, activation, sum, dropout } kind;
+  enum class Kind { linear, activation, sum, standardize, dropout } kind;
   std::vector<Index> inputs;  // values; a sum may have several
   Index output;               // a value of its own
   Index layer;                // linear: an index into Program::layers
   Index activation;           // activation: an index into the table's activations
   std::array<double, kMaxParameters> parameters;
+  std::vector<double> mean, factor;  // standardize: y = (x - mean) factor, column by column
   // Dropout stands only in programs that train: predictions and derivatives have none.
   std::shared_ptr<Dropout> dropout;
   DropoutMask mask;  // of the pass that has begun last
   // For each input: whether this operation is the first of the backward pass to write its gradient (the
   // others add to it). Filled by mark_beginnings.
   std::vector<bool> begins;
+
+  Standardization standardization() const { return {mean.data(), factor.data()}; }
+  Standardization slope() const { return {nullptr, factor.data()}; }  // dy = dx factor
 };
 
 struct Program {

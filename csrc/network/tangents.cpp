@@ -26,8 +26,11 @@ void Tangents<T>::slopes(int order, T* const* v, T* const* f, std::size_t operat
 template <class T>
 void Tangents<T>::apply(const Operation& op, bool forward, T* const* v, T* const* f1, const T* x, T* out,
                         Index m) const {
-  const auto& k = kernel(op);
   const Index cols = width(op.output), size = elements(op.output);
+  if (op.kind == Operation::Kind::standardize) {
+    return kernels_.standardize(x, op.slope(), out, m * count_, cols);
+  }
+  const auto& k = kernel(op);
   for (Index i = 0; i < m; ++i, x += size, out += size) {
     if (k.by_rows) {
       (forward ? k.jvp : k.vjp)(v[at(op.inputs.front())], x, out, count_, cols, op.parameters.data());
@@ -46,6 +49,7 @@ void Tangents<T>::push_one(const Operation& op, T* const* v, T* const* f1, T* co
       product(sheets(t, input, m), weights(op), sheets(t, op.output, m), false);
       break;
     case Operation::Kind::activation:  // a = f(s)
+    case Operation::Kind::standardize:
       apply(op, true, v, f1, t[at(input)], out, m);
       break;
     case Operation::Kind::dropout:  // only where one trains

@@ -5,10 +5,11 @@
 // For a value of width L and `count` rows a sheet is a matrix (count, L): a tangent of the value, or a
 // cotangent. m sheets of a value stand one behind the other, so that one product serves them all:
 //
-//            push                              pull
-//   s = x w + b   ds = dx w                    dx = ds w'
-//   a = f(s)      da = f'(s) ds                ds = da f'(s)
-//   sum           the sum of the addends'      each addend gets the sum's
+//                     push                        pull
+//   s = x w + b       ds = dx w                   dx = ds w'
+//   a = f(s)          da = f'(s) ds               ds = da f'(s)
+//   y = (x - m) f     dy = dx f                   dx = dy f
+//   sum               the sum of the addends'     each addend gets the sum's
 //
 // Values lie row after row. f'(s) is computed once for all sheets. Second order, of u along t_i and t_j:
 //

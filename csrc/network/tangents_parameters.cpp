@@ -41,8 +41,9 @@ void Tangents<T>::pull_parameters(const Moving& pass, std::size_t operations) co
       case Operation::Kind::dropout:  // only where one trains
         break;
       case Operation::Kind::sum:
-        pull_sum(op, pass.d, 1, false);
-        pull_sum(op, pass.rd, 1, false);
+      case Operation::Kind::standardize:
+        pull_one(op, pass.v, pass.f1, pass.d, 1, false);
+        pull_one(op, pass.v, pass.f1, pass.rd, 1, false);
         break;
     }
   }

@@ -39,6 +39,9 @@ void Tangents<T>::push_second(const Jets<T>& jets, const Slopes<T>& f,
       case Operation::Kind::activation:
         push_second_through(op, jets, f, directions);
         break;
+      case Operation::Kind::standardize:
+        apply(op, true, jets.v, f.f1, jets.dd[at(input)], out, m);
+        break;
       case Operation::Kind::dropout:  // only where one trains
         break;
       case Operation::Kind::sum:

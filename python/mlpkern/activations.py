@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlpkern import _core
 from mlpkern._arguments import number
-from mlpkern.maps import Map, ProgramBuilder
+from mlpkern.maps import Map
+from mlpkern.program import ProgramBuilder
 
 
 class Activation(Map):

@@ -6,7 +6,8 @@ from typing import Any
 
 from mlpkern import _core
 from mlpkern._arguments import integer, number
-from mlpkern.maps import Map, ProgramBuilder
+from mlpkern.maps import Map
+from mlpkern.program import ProgramBuilder
 
 __all__ = ["Dropout"]
 

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, TypeAlias
 from mlpkern.activations import Activation
 from mlpkern.losses import Loss
 from mlpkern.maps import Map
-from mlpkern.models import Chain, Linear, Sum
+from mlpkern.models import Chain, Linear, Standardize, Sum
 
 __all__ = ["Graph", "graph", "html", "settings"]
 
@@ -53,6 +53,7 @@ STYLES = {
     "value": ("#ffffff", "#b4bac4", 10, 66),
     "linear": ("#dbe8fb", "#5b8bd0", 5, 88),
     "activation": ("#fdeccb", "#d39a35", 5, 66),
+    "standardize": ("#e8e4f5", "#8d7fc4", 5, 88),
     "sum": ("#d9f0dc", "#57a263", 14, 28),
     "cost": ("#fbdedc", "#cf6b64", 5, 66),
 }
@@ -157,6 +158,9 @@ class _Walk:
             bias = (f"b{i} ({net.outputs},)",) if net.bias else ()
             weights = f"W{i} ({net.inputs}, {net.outputs})"
             items = (Node("linear", (f"Linear{i}", weights, *bias)),)
+        elif isinstance(net, Standardize):
+            numbers = f"mean, scale ({net.inputs},)"
+            items = (Node("standardize", ("Standardize", numbers)),)
         else:
             known = isinstance(net, Activation)
             differ = settings(net.config(), type(net)().config()) if known else ()

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from mlpkern import _core
 from mlpkern._arguments import flag, integer
-from mlpkern.maps import Block, Map, ProgramBuilder, parameters_moved
+from mlpkern.maps import Block, Map, parameters_moved
+from mlpkern.program import ProgramBuilder
 
 __all__ = ["Linear"]
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpkern import _core, pairs
+from mlpkern.program import ProgramBuilder
 
 if TYPE_CHECKING:
-    from mlpkern.dropout import Dropout
     from mlpkern.graph import Graph
     from mlpkern.layers import Linear
     from mlpkern.losses import Loss
@@ -52,58 +52,6 @@ class Block:
         self.parameters = aligned_zeros(size, dtype)
         self.gradients = aligned_zeros(size, dtype)
         self.owner = weakref.ref(owner)
-
-
-class ProgramBuilder:
-    """The list of operations of a network, as the compiled core takes it.
-
-    One for training has its dropouts; in one for predictions and derivatives they are nothing.
-    """
-
-    def __init__(self, inputs: int, training: bool) -> None:
-        self.training = training
-        self.widths = [inputs]
-        self.operations: list[_core.Operation] = []
-        self.linears: list[Linear] = []
-        self.dropouts: list[Dropout] = []
-
-    def _add(self, kind: str, inputs: list[int], width: int, *rest: Any) -> int:
-        self.widths.append(width)
-        output = len(self.widths) - 1
-        layer, name, parameters = rest or (0, "", [])
-        self.operations.append((kind, inputs, output, layer, name, parameters))
-        return output
-
-    def linear(self, value: int, layer: Linear) -> int:
-        """``s = x w + b``."""
-        if not any(layer is other for other in self.linears):
-            self.linears.append(layer)
-        index = next(i for i, other in enumerate(self.linears) if other is layer)
-        return self._add("linear", [value], layer.outputs, index, "", [])
-
-    def activation(self, value: int, name: str, parameters: list[float]) -> int:
-        """``a = f(s)``; the identity is no operation."""
-        if name == "Identity":
-            return value
-        return self._add("activation", [value], self.widths[value], 0, name, parameters)
-
-    def sum(self, values: list[int]) -> int:
-        """The sum of values of one width."""
-        return self._add("sum", values, self.widths[values[0]])
-
-    def dropout(self, value: int, dropout: Dropout) -> int:
-        """``a = m s``, m a mask of 0 and 1/(1 - p); the identity where one does not train."""
-        if not self.training or dropout.p == 0:
-            return value
-        if not any(dropout is other for other in self.dropouts):
-            self.dropouts.append(dropout)
-        index = next(i for i, other in enumerate(self.dropouts) if other is dropout)
-        return self._add("dropout", [value], self.widths[value], index, "", [])
-
-    def finish(self, output: int) -> None:
-        """Makes sure that the output is a value of its own."""
-        if not self.operations:
-            self._add("activation", [output], self.widths[output], 0, "Identity", [])
 
 
 class Compiled:

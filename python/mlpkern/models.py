@@ -13,9 +13,11 @@ from mlpkern._arguments import integer
 from mlpkern.activations import Activation, activation
 from mlpkern.dropout import Dropout
 from mlpkern.layers import Linear, checked_dtype
-from mlpkern.maps import Block, Map, ProgramBuilder
+from mlpkern.maps import Block, Map
+from mlpkern.program import ProgramBuilder
+from mlpkern.standardize import Standardize
 
-__all__ = ["MLP", "Chain", "Linear", "Sum", "from_config"]
+__all__ = ["MLP", "Chain", "Linear", "Standardize", "Sum", "from_config"]
 
 
 class _Composite(Map):
@@ -212,7 +214,7 @@ def _config(net: Map, seen: list[Map]) -> dict[str, Any]:
     index = next((i for i, other in enumerate(seen) if other is net), None)
     if index is not None:
         return {"type": "Shared", "index": index}
-    if not isinstance(net, Activation):
+    if not isinstance(net, Activation | Standardize):  # which are immutable
         seen.append(net)
     if isinstance(net, _Composite):
         kind = "Sum" if isinstance(net, Sum) else "Chain"
@@ -265,6 +267,8 @@ def _from_config(config: Any, dtype: np.dtype[Any], seen: list[Map | None]) -> M
             made = Sum(*inner) if kind == "Sum" else Chain(*inner)
             seen[place] = made
             return made
+        if kind == "Standardize":
+            return Standardize(**rest)
         return activation(kind, **rest)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         text = str(error).removeprefix("from_config: ")

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mlpkern import _core, pairs
 from mlpkern.activations import Activation, Identity, activation
+from mlpkern.derivatives import jacobian, vjp
 from mlpkern.graph import settings
 from mlpkern.linear import linear, linear_backward
 from mlpkern.losses import Loss
 from mlpkern.maps import Map
-from mlpkern.models import Chain, Linear
-
-Layer = tuple[Linear, Activation]
+from mlpkern.models import Chain, Linear, Standardize
 
 
 class Trace(Mapping[str, Any]):
@@ -46,6 +45,8 @@ class Trace(Mapping[str, Any]):
     ds1/dx              (L, D)          W1'
     dC/dx               (n, D)          (dC/ds1) (ds1/dx)
     ==================  ==============  ============================================
+
+    What a Standardize gives is h1, h2, ...; its Jacobian is diag(1/scale).
 
     Where cost and last activation are a stable pair (sigmoid with binary cross-entropy, softargmax
     with cross-entropy), C and dC/ds of the last layer are computed by the form made for the pair.
@@ -121,8 +122,20 @@ def _first_entries(value: Any, room: int) -> str:
     return text
 
 
-def _layers(net: Map) -> list[Layer]:
-    """The network as pairs of a linear map and its activation, chains within chains unfolded."""
+_STABLE = "stable form of the two"
+
+
+class Step(NamedTuple):
+    """One map of the chain, what it is given and what it gives, by their names."""
+
+    map: Linear | Activation | Standardize
+    source: str
+    target: str
+    number: int  # of the linear map
+
+
+def _steps(net: Map) -> list[Step]:
+    """The network's maps in order, chains unfolded; behind each linear map stands an activation."""
 
     def unfolded(m: Map) -> Iterator[Map]:
         if isinstance(m, Chain):
@@ -131,23 +144,29 @@ def _layers(net: Map) -> list[Layer]:
         else:
             yield m
 
-    layers: list[Layer] = []
-    bare = True  # no activation yet behind the last linear map
-    for m in unfolded(net):
+    steps: list[Step] = []
+    value, i, h = "x", 0, 0
+    maps = [*unfolded(net)]
+    for before, m, behind in zip([None, *maps], maps, [*maps[1:], None], strict=False):
         if isinstance(m, Linear):
-            layers.append((m, activation("identity")))
-            bare = True
-        elif isinstance(m, Activation) and layers and bare:
-            layers[-1] = (layers[-1][0], m)
-            bare = False
-        else:
+            i += 1
+            steps.append(Step(m, value, f"s{i}", i))
+            value = f"a{i}"
+            f = behind if isinstance(behind, Activation) else activation("identity")
+            steps.append(Step(f, f"s{i}", value, i))
+        elif isinstance(m, Standardize):
+            h += 1
+            steps.append(Step(m, value, f"h{h}", i))
+            value = f"h{h}"
+        elif not isinstance(m, Activation) or not isinstance(before, Linear):
             raise ValueError(
                 "trace: net must be a chain of linear maps, each with at most one activation "
-                f"behind it; got {net!r}"
+                f"behind it, and of Standardize; got {net!r}"
             )
-    if not layers:
+    if i == 0:
         raise ValueError(f"trace: net must have a linear map; got {net!r}")
-    return layers
+    steps[-1] = steps[-1]._replace(target="y_pred")
+    return steps
 
 
 def trace(net: Map, x: ArrayLike, y: ArrayLike, loss: Loss) -> Trace:
@@ -158,7 +177,8 @@ def trace(net: Map, x: ArrayLike, y: ArrayLike, loss: Loss) -> Trace:
     Parameters
     ----------
     net : Map
-        A chain of linear maps, each with at most one activation behind it, of any depth.
+        A chain of linear maps, each with at most one activation behind it, of any depth;
+        Standardize may stand before, between and behind them.
     x : array, shape (n, D)
     y : array, shape (n, K), or integer labels (n,) for CrossEntropy
     loss : Loss
@@ -170,82 +190,83 @@ def trace(net: Map, x: ArrayLike, y: ArrayLike, loss: Loss) -> Trace:
     """
     if not isinstance(loss, Loss):
         raise TypeError(f"trace: loss must be a Loss; got {type(loss).__name__}")
-    layers = _layers(net)
+    steps = _steps(net)
     x = _core.as_array("trace", "x", x)
-    D = layers[0][0].inputs
+    D = net.inputs
     if x.ndim != 2 or x.shape[1] != D:
         raise ValueError(f"trace: x must be (n, D) with D = {D}; got {x.shape}")
     t = Trace()
     t._add("x", "input", x)
     t._add("y", "target", _core.as_array("trace", "y", y))
-    _forward(t, layers, x)
-    _cost(t, layers, y, loss)
-    _backward(t, layers)
+    _forward(t, steps)
+    _backward(t, steps, y, _cost(t, steps[-1], y, loss))
     return t
 
 
-def _name_of_input(i: int) -> str:
-    return "x" if i == 1 else f"a{i - 1}"
-
-
-def _name_of_output(i: int, depth: int) -> str:
-    return "y_pred" if i == depth else f"a{i}"
-
-
-def _called(g: Activation, s: str, prime: str = "") -> str:
+def _called(m: Activation | Standardize, s: str, prime: str = "") -> str:
     """An activation of s, with the parameters that differ from their defaults."""
-    more = ", ".join(settings(g.config(), type(g)().config()))
+    if isinstance(m, Standardize):
+        return f"Standardize({s})"
+    more = ", ".join(settings(m.config(), type(m)().config()))
     if len(more) > 12:  # more would leave no room for numbers
         more = "..."
-    return f"{type(g).__name__}{prime}({s}{more and ', '}{more})"
+    return f"{type(m).__name__}{prime}({s}{more and ', '}{more})"
 
 
-def _jacobian_of(g: Activation, s: str) -> str:
-    if isinstance(g, Identity):
+def _jacobian_of(m: Activation | Standardize, s: str) -> str:
+    if isinstance(m, Identity):
         return "I"
-    return f"Jacobian of {type(g).__name__}" if g.by_rows else f"diag({_called(g, s, chr(39))})"
+    if isinstance(m, Standardize):
+        return "diag(1/scale)"
+    return f"Jacobian of {type(m).__name__}" if m.by_rows else f"diag({_called(m, s, chr(39))})"
 
 
-def _forward(t: Trace, layers: list[Layer], x: NDArray[Any]) -> None:
-    value = x
-    for i, (f, g) in enumerate(layers, 1):
-        source, target = _name_of_input(i), _name_of_output(i, len(layers))
-        t._add(f"W{i}", "parameters", f.w.copy())
-        bias = "" if f.b is None else f" + b{i}"
-        if f.b is not None:
-            t._add(f"b{i}", "parameters", f.b.copy())
-        s = t._add(f"s{i}", f"{source} W{i}{bias}", linear(value, f.w, f.b))
-        value = t._add(target, _called(g, f"s{i}"), g(s))
+def _forward(t: Trace, steps: list[Step]) -> None:
+    for m, source, target, i in steps:
+        value = t[source]
+        if not isinstance(m, Linear):
+            t._add(target, _called(m, source), m.predict(value))
+            continue
+        t._add(f"W{i}", "parameters", m.w.copy())
+        if m.b is not None:
+            t._add(f"b{i}", "parameters", m.b.copy())
+        bias = "" if m.b is None else f" + b{i}"
+        t._add(target, f"{source} W{i}{bias}", linear(value, m.w, m.b))
 
 
-def _cost(t: Trace, layers: list[Layer], y: ArrayLike, loss: Loss) -> None:
-    depth = len(layers)
-    last = layers[-1][1]
-    s, y_pred = t[f"s{depth}"], t["y_pred"]
-    stable = pairs.stable_form(loss, last)
-    cost = loss(y_pred, y) if stable is None else stable.value(s, y, None)
+def _cost(t: Trace, last: Step, y: ArrayLike, loss: Loss) -> _core.Loss | None:
+    """The cost and its gradient; the form of the loss that is made for the last activation."""
+    stable = pairs.stable_form(loss, last.map) if isinstance(last.map, Activation) else None
+    y_pred = t["y_pred"]
+    cost = loss(y_pred, y) if stable is None else stable.value(t[last.source], y, None)
     t._add("C", f"{type(loss).__name__}, {loss.reduction}", cost)
-    dy = t._add("dC/dy_pred", "gradient of C", loss.gradient(y_pred, y))
-    t._add(f"dy_pred/ds{depth}", _jacobian_of(last, f"s{depth}"), last.jacobian(s))
-    if stable is None:
-        t._add(f"dC/ds{depth}", f"dC/dy_pred dy_pred/ds{depth}", last.vjp(s, dy))
-    else:
-        t._add(f"dC/ds{depth}", "stable form of the two", stable.gradient(s, y, None))
+    t._add("dC/dy_pred", "gradient of C", loss.gradient(y_pred, y))
+    return stable
 
 
-def _backward(t: Trace, layers: list[Layer]) -> None:
+def _backward(t: Trace, steps: list[Step], y: ArrayLike, stable: _core.Loss | None) -> None:
+    for m, source, target, i in reversed(steps):
+        at, dy = t[source], t[f"dC/d{target}"]
+        if isinstance(m, Linear):
+            _through_weights(t, m, source, i)
+            continue
+        name, formula = f"d{target}/d{source}", f"dC/d{target} d{target}/d{source}"
+        if isinstance(m, Standardize):
+            value, g = jacobian(m, at), vjp(m, at, dy)[1]
+        elif stable is None:
+            value, g = m.jacobian(at), m.vjp(at, dy)
+        else:
+            value, g, formula = m.jacobian(at), stable.gradient(at, y, None), _STABLE
+            stable = None
+        t._add(name, _jacobian_of(m, source), value)
+        t._add(f"dC/d{source}", formula, g)
+
+
+def _through_weights(t: Trace, f: Linear, source: str, i: int) -> None:
     dx: Any  # always there: need_dx is True
-    for i in range(len(layers), 0, -1):
-        f = layers[i - 1][0]
-        source = _name_of_input(i)
-        dx, dw, db = linear_backward(t[f"dC/ds{i}"], t[source], f.w)
-        t._add(f"dC/dW{i}", f"{source}' dC/ds{i}", dw)
-        if f.b is not None:
-            t._add(f"dC/db{i}", f"sum of dC/ds{i}", db)
-        t._add(f"ds{i}/d{source}", f"W{i}'", f.w.T.copy())
-        t._add(f"dC/d{source}", f"dC/ds{i} W{i}'", dx)
-        if i > 1:
-            g, s = layers[i - 2][1], t[f"s{i - 1}"]
-            jacobian = f"d{source}/ds{i - 1}"
-            t._add(jacobian, _jacobian_of(g, f"s{i - 1}"), g.jacobian(s))
-            t._add(f"dC/ds{i - 1}", f"dC/d{source} {jacobian}", g.vjp(s, dx))
+    dx, dw, db = linear_backward(t[f"dC/ds{i}"], t[source], f.w)
+    t._add(f"dC/dW{i}", f"{source}' dC/ds{i}", dw)
+    if f.b is not None:
+        t._add(f"dC/db{i}", f"sum of dC/ds{i}", db)
+    t._add(f"ds{i}/d{source}", f"W{i}'", f.w.T.copy())
+    t._add(f"dC/d{source}", f"dC/ds{i} W{i}'", dx)

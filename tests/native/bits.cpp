@@ -475,6 +475,15 @@ void run_rows(const Kernels<T>& kernels, Report& report) {
       kernels.outer_product(m.data(), rows, special.data(), cols, outer.data(), accumulate);
       report.line<T>("outer_product").add(outer.all());
     }
+    const std::vector<double> mean = uniform<double>(std::max(rows, cols), 17, 4.0),
+                              factor = uniform<double>(std::max(rows, cols), 18, 2.0);
+    for (const double* shift : {mean.data(), static_cast<const double*>(nullptr)}) {
+      Output<T> scaled(rows * cols), turned(rows * cols);
+      kernels.standardize(special.data(), {shift, factor.data()}, scaled.data(), rows, cols);
+      kernels.standardize_turned(special.data(), {shift, factor.data()}, turned.data(), rows, cols);
+      report.line<T>("standardize").add(scaled.all());
+      report.line<T>("standardize_turned").add(turned.all());
+    }
     report.line<T>("multiply").add(product.all());
     report.line<T>("multiply_add").add(products.all());
     const double squares = kernels.sum_of_squares(m.data(), 0.75, rows * cols);

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlpkern.datasets import Scaling, Table, read_inputs
+from mlpkern.datasets import Table, read_inputs
 from mlpkern.persistence import load_with_metadata, write_whole
 
 from .common import add_threads, threads, to_json
@@ -48,8 +48,6 @@ class Recipe:
     classes: tuple[str, ...] | None
     columns: tuple[str, ...]
     target: str
-    scaling: Scaling
-    target_scaling: Scaling
 
     @classmethod
     def from_metadata(cls, metadata: dict[str, Any], path: str) -> "Recipe":
@@ -66,8 +64,6 @@ class Recipe:
             None if classes is None else tuple(classes),
             tuple(columns or ()),
             str(metadata.get("target")),
-            Scaling.from_json(metadata.get("scaling") or {}),
-            Scaling.from_json(metadata.get("target_scaling") or {"shift": 0.0, "scale": 1.0}),
         )
 
 
@@ -81,16 +77,16 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(
             f"the model takes {metadata.get('inputs')} inputs, and {args.data} has {inputs}"
         )
-    x = recipe.scaling.apply(table.x).astype(net.parameters.dtype, copy=False)
+    with np.errstate(over="ignore"):  # past float32's range lies infinity
+        x = table.x.astype(net.parameters.dtype, copy=False)
     with threads(args.threads):
         y_pred = net.predict(x)
-    if recipe.classes is None:
-        y_pred = recipe.target_scaling.invert(y_pred)
-    elif y_pred.shape[1] != len(recipe.classes):
+    classes = recipe.classes
+    if classes is not None and y_pred.shape[1] != len(classes):
         raise ValueError(
-            f"{args.model} has {y_pred.shape[1]} outputs and names {len(recipe.classes)} classes"
+            f"{args.model} has {y_pred.shape[1]} outputs and names {len(classes)} classes"
         )
-    elif args.proba and not np.isfinite(y_pred).all():
+    if classes is not None and args.proba and not np.isfinite(y_pred).all():
         raise ValueError("the probabilities are not finite")
     header, rows = _rows(y_pred, recipe, args.proba)
     result = {"rows": len(y_pred), "output": args.output, **_quality(y_pred, table, recipe)}

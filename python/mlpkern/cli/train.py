@@ -3,7 +3,8 @@
 DATA is a CSV file whose first line names the columns; an NPZ file with x and y,
 or with x_train, y_train, x_test and y_test; or a folder with the four IDX files
 that MNIST comes in, gzipped or not. Where it has no test part, some rows are
-held out, and nothing but the reported quality is computed from them. Started by
+held out, and nothing but the reported quality is computed from them. How
+columns are scaled is a part of the saved network: it takes raw rows. Started by
 mpiexec, all ranks train together.
 """
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mlpkern as mk
-from mlpkern.datasets import Dataset, Scaling, prepare, read_table
+from mlpkern.datasets import Dataset, prepare, read_table
 from mlpkern.persistence import save
 
 from . import ranks, training_options
@@ -96,7 +97,8 @@ def run(args: argparse.Namespace) -> None:
     report = sys.stderr if args.json else sys.stdout
     table = read_table(args.data, args.target)
     data = prepare(table, args.task, args.test_fraction, args.seed)
-    net, loss, y_train, target_scaling = _network(data, args)
+    net, loss = _network(data, args)
+    model = _model(net, data)
     optimizer = training_options.optimizer(net, args)
     shape = "-".join(str(width) for width in (data.x_train.shape[1], *args.hidden, _outputs(data)))
     learned = f"{len(data.classes)} classes" if data.classes else f"target {data.target}"
@@ -108,8 +110,8 @@ def run(args: argparse.Namespace) -> None:
         flush=True,
     )
     with threads(args.threads):
-        history = _fit(net, loss, optimizer, data.x_train, y_train, args)
-        result = _quality(net, data, target_scaling)
+        history = _fit(net, loss, optimizer, *_standardized(data), args)
+        result = _quality(model, data)
         count = mk.get_num_threads()
     epochs, seconds = len(history["loss"]), history.seconds
     print(
@@ -132,7 +134,7 @@ def run(args: argparse.Namespace) -> None:
         "checkpoint": args.checkpoint,
     }
     if args.save and ranks.first():
-        save(args.save, net, _metadata(data, target_scaling, result, history))
+        save(args.save, model, _metadata(data, result, history))
         print(f"saved     {args.save}", file=report)
     if args.json:
         report.flush()
@@ -143,18 +145,31 @@ def _outputs(data: Dataset) -> int:
     return len(data.classes) if data.classes else int(data.y_train.shape[1])
 
 
-def _network(
-    data: Dataset, args: argparse.Namespace
-) -> tuple[Any, Any, NDArray[Any], Scaling | None]:
-    """Return the network, its loss, the training targets, and how these were scaled."""
+def _network(data: Dataset, args: argparse.Namespace) -> tuple[Any, Any]:
+    """Return the network that is trained, on standardized numbers, and its loss."""
     sizes = [data.x_train.shape[1], *args.hidden, _outputs(data)]
     output = "softargmax" if data.classes else "identity"
-    plain = mk.MLP(sizes, hidden=args.activation, output=output, dtype=np.float32, seed=args.seed)
+    dtype = data.x_train.dtype
+    plain = mk.MLP(sizes, hidden=args.activation, output=output, dtype=dtype, seed=args.seed)
     net = training_options.with_dropout(plain, args)
-    if data.classes:
-        return net, mk.CrossEntropy(), data.y_train, None
-    scaling = Scaling.standard(data.y_train)
-    return net, mk.MeanSquaredError(), scaling.apply(data.y_train), scaling
+    return net, mk.CrossEntropy() if data.classes else mk.MeanSquaredError()
+
+
+def _model(net: Any, data: Dataset) -> Any:
+    """Return the network between what standardizes its inputs and the way back to the targets."""
+    before = [] if data.x_scaling is None else [data.x_scaling]
+    behind = [] if data.y_scaling is None else [data.y_scaling.inverse()]
+    return mk.Chain(*before, net, *behind) if before or behind else net
+
+
+def _standardized(data: Dataset) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the training part as the network takes it: x and y."""
+    x, y = data.x_train, data.y_train
+    if data.x_scaling is not None:
+        x = data.x_scaling.predict(x)
+    if data.y_scaling is not None:
+        y = data.y_scaling.predict(y).astype(x.dtype)
+    return x, y
 
 
 def _fit(
@@ -199,13 +214,13 @@ def _say(history: Any, args: argparse.Namespace) -> None:
         print(f"epoch     {epoch} of {args.epochs}: {losses}", file=report, flush=True)
 
 
-def _quality(net: Any, data: Dataset, target_scaling: Scaling | None) -> dict[str, Any]:
+def _quality(model: Any, data: Dataset) -> dict[str, Any]:
     """Return the quality on the held-out rows: accuracy, or R²."""
-    y_pred = net.predict(data.x_test)
-    if target_scaling is None:
+    y_pred = model.predict(data.x_test)
+    if data.classes:
         correct = int(np.sum(np.argmax(y_pred, axis=1) == data.y_test))
         return {"test_accuracy": correct / len(y_pred), "test_correct": correct}
-    return {"test_r2": r2(target_scaling.invert(y_pred), data.y_test)}
+    return {"test_r2": r2(y_pred, data.y_test)}
 
 
 def r2(y_pred: NDArray[Any], y: NDArray[Any]) -> float | None:
@@ -226,9 +241,7 @@ def _quality_line(result: dict[str, Any], data: Dataset) -> str:
     return f"quality   test R² {result['test_r2']:.4f} on {rows} rows"
 
 
-def _metadata(
-    data: Dataset, target_scaling: Scaling | None, result: dict[str, Any], history: Any
-) -> dict[str, Any]:
+def _metadata(data: Dataset, result: dict[str, Any], history: Any) -> dict[str, Any]:
     """Return what `predict` needs beside the network, and how it was trained."""
     return {
         "task": data.task,
@@ -236,8 +249,6 @@ def _metadata(
         "columns": data.columns,
         "target": data.target,
         "classes": data.classes,
-        "scaling": data.scaling.to_json(),
-        "target_scaling": target_scaling.to_json() if target_scaling else None,
         "history": {name: list(values) for name, values in history.items()},
         "result": result,
         "mlpkern": mk.__version__,

@@ -1,17 +1,16 @@
 """Data to train on: the shipped digits, and readers for CSV, NPZ and IDX files.
 
 A reader returns a `Table`, the values as the file has them; `prepare` makes a `Dataset` of it,
-with training and test part, classes numbered and inputs scaled.
+with training and test part, classes numbered, and what standardizes inputs and targets.
 """
 
-from .dataset import Dataset, Scaling, prepare
+from .dataset import Dataset, prepare
 from .digits import load_digits
 from .idx import read_idx
 from .table import Table, read_inputs, read_table
 
 __all__ = [
     "Dataset",
-    "Scaling",
     "Table",
     "load_digits",
     "prepare",

@@ -1,64 +1,14 @@
-"""From a table to what a network is trained on: parts, numbered classes, scaled inputs."""
+"""From a table to what a network is trained on: parts, numbered classes, how columns are scaled."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlpkern.models import Standardize
+
 from .table import Table
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """The map x -> (x - shift)/scale; both are numbers, or arrays (D,) for D columns."""
-
-    shift: NDArray[np.float64]
-    scale: NDArray[np.float64]
-
-    @classmethod
-    def constant(cls, scale: float) -> "Scaling":
-        """Return the division by `scale`."""
-        return cls(np.float64(0.0) * np.ones(()), np.asarray(scale, np.float64))
-
-    @classmethod
-    def standard(cls, x: NDArray[Any]) -> "Scaling":
-        """Return what gives each column of `x` (n, D) mean 0 and deviation 1.
-
-        A column that never changes is only shifted.
-        """
-        deviation = np.std(x, axis=0, dtype=np.float64)
-        return cls(np.mean(x, axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0))
-
-    def apply(self, x: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the scaled `x`, as float32."""
-        if self.shift.ndim == 0 and x.dtype == np.uint8:  # exact: no float64 copy of the images
-            scaled: NDArray[np.float32] = np.divide(x, np.float32(self.scale), dtype=np.float32)
-            return scaled
-        return ((x - self.shift) / self.scale).astype(np.float32)
-
-    def invert(self, x: NDArray[Any]) -> NDArray[np.float64]:
-        """Return what `apply` made `x` of, as float64."""
-        return np.asarray(x * self.scale + self.shift, np.float64)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return both numbers or lists."""
-        return {"shift": self.shift.tolist(), "scale": self.scale.tolist()}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Scaling":
-        """Return the scaling that `to_json` wrote; ValueError for anything else."""
-        try:
-            shift = np.asarray(data["shift"], np.float64)
-            scale = np.asarray(data["scale"], np.float64)
-        except (KeyError, TypeError, ValueError):
-            raise ValueError("a scaling must have a shift and a scale, both numbers") from None
-        if shift.shape != scale.shape and shift.ndim and scale.ndim:
-            raise ValueError(
-                f"shift and scale must agree in shape, not {shift.shape} and {scale.shape}"
-            )
-        return cls(shift, scale)
 
 
 @dataclass(frozen=True)
@@ -67,20 +17,22 @@ class Dataset:
 
     Attributes
     ----------
-    x_train, x_test : (n, D) float32, scaled
-    y_train, y_test : (n,) int64, the numbers of the classes; or (n, K) float64 in their own units
+    x_train, x_test : (n, D) as the source has them, but float32, or float64 where float32 would
+        move a number of a column, or a target, by over a thousandth of the column's deviation
+    y_train, y_test : (n,) int64, the numbers of the classes; or (n, K) float64
     classes : the classes' names, in the order of their numbers; None for a regression
-    scaling : what was done to the inputs
+    x_scaling, y_scaling : what standardizes inputs and targets; None where they stay as they are
     columns : the inputs' names, or ()
     target : the target's name
     """
 
-    x_train: NDArray[np.float32]
+    x_train: NDArray[Any]
     y_train: NDArray[Any]
-    x_test: NDArray[np.float32]
+    x_test: NDArray[Any]
     y_test: NDArray[Any]
     classes: tuple[str, ...] | None
-    scaling: Scaling
+    x_scaling: Standardize | None
+    y_scaling: Standardize | None
     columns: tuple[str, ...] = ()
     target: str = "y"
 
@@ -98,8 +50,9 @@ def prepare(
 ) -> Dataset:
     """Return the table's samples, ready for training.
 
-    Bytes are divided by 255. Inputs that lie in [-1, 1] are left as they are where they have no
-    column names; all others get mean 0 and deviation 1, as measured on the training part.
+    Nothing is scaled yet. `x_scaling` divides bytes by 255. Inputs that lie in [-1, 1] are to stay
+    as they are where they have no column names; all others get mean 0 and deviation 1, as measured
+    on the training part, and so do the targets of a regression.
 
     Parameters
     ----------
@@ -135,14 +88,20 @@ def prepare(
         raise ValueError(f"a regression needs numbers as targets, not {str(targets[0])!r}")
     else:
         y, y_test = (np.asarray(t, np.float64).reshape(len(t), -1) for t in (y, y_test))
-    scaling = _scaling(x, bool(table.columns))
+        if not (np.isfinite(y).all() and np.isfinite(y_test).all()):
+            raise ValueError("the targets of a regression must be finite")
+    x_scaling = _scaling(x, bool(table.columns))
+    y_scaling = Standardize.of(y) if names is None else None
+    fits = _fit_float32(x, x_scaling) and _fit_float32(y, y_scaling)
+    dtype = np.float32 if fits else np.float64
     return Dataset(
-        scaling.apply(x),
+        x.astype(dtype),
         y,
-        scaling.apply(x_test),
+        x_test.astype(dtype),
         y_test,
         names,
-        scaling,
+        x_scaling,
+        y_scaling,
         table.columns,
         table.target,
     )
@@ -181,9 +140,18 @@ def _classes(y: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     return tuple(str(value) for value in values), numbers.astype(np.int64)
 
 
-def _scaling(x: NDArray[Any], named: bool) -> Scaling:
+def _scaling(x: NDArray[Any], named: bool) -> Standardize | None:
     if x.dtype == np.uint8:
-        return Scaling.constant(255.0)
+        return Standardize(np.zeros(x.shape[1]), np.full(x.shape[1], 255.0))
     if not named and x.size and np.abs(x).max() <= 1:
-        return Scaling.constant(1.0)
-    return Scaling.standard(x)
+        return None
+    return Standardize.of(x)
+
+
+def _fit_float32(x: NDArray[Any], scaling: Standardize | None) -> bool:
+    """Whether float32 keeps three digits of what columns differ by: a date in seconds has none."""
+    if scaling is None:
+        return True
+    with np.errstate(over="ignore"):
+        moved = np.abs(x - x.astype(np.float32).astype(np.float64))
+    return bool((moved <= 1e-3 * np.abs(scaling.scale)).all())

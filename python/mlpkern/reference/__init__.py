@@ -33,7 +33,7 @@ from .losses import (
     Quantile,
     SquaredError,
 )
-from .models import MLP, Chain, Linear, Sum
+from .models import MLP, Chain, Linear, Standardize, Sum
 from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 from .piecewise import (
     Hardshrink,
@@ -108,6 +108,7 @@ __all__ = [
     "Softsign",
     "SquaredError",
     "Squareplus",
+    "Standardize",
     "Sum",
     "Tanh",
     "Tanhshrink",

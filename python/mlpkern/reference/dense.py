@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .base import Activation
-from .models import Chain, Linear, Map, Part, Sum
+from .models import Chain, Linear, Map, Part, Standardize, Sum
 from .numeric import Array
 
 LONG: Any = np.longdouble  # to the type checker, all is float64
@@ -86,6 +86,9 @@ def dense(part: Part, x: Array, P: int = 0) -> Dense:
             if part.bias:
                 by_p[:, k, part.start + D * K + k] = 1
         return Dense(part.forward(x)[0], np.broadcast_to(part.w.T, (n, K, D)), by_p)
+    if isinstance(part, Standardize):
+        by_x = np.broadcast_to(np.diag(1 / part.scale.astype(x.dtype)), (n, D, D))
+        return Dense(part.forward(x)[0], by_x, np.zeros((n, D, P), x.dtype))
     assert isinstance(part, Activation)
     return Dense(part(x), part.jacobian(x), np.zeros((n, D, P), x.dtype))
 

@@ -114,6 +114,32 @@ class Linear(Map):
         return linear(x, self.w, self.b), pullback
 
 
+class Standardize(Map):
+    """y = (x - mean)/scale, column by column; mean and scale (D,). Nothing of it is trained."""
+
+    def __init__(self, mean: ArrayLike, scale: ArrayLike) -> None:
+        self.mean, self.scale = np.asarray(mean, np.float64), np.asarray(scale, np.float64)
+
+    @classmethod
+    def of(cls, x: ArrayLike) -> "Standardize":
+        """Return the map that gives the columns of x (n, D) mean 0 and deviation 1.
+
+        A column that never changes is only shifted.
+        """
+        x = np.asarray(x, np.longdouble)
+        deviation = np.std(x, axis=0)
+        return cls(np.mean(x, axis=0), np.where(np.ptp(x, axis=0) == 0, 1, deviation))
+
+    def linears(self) -> "list[Linear]":
+        return []
+
+    def _flat(self, which: int) -> Array:
+        return np.zeros(0)
+
+    def forward(self, x: Array) -> tuple[Array, Pullback]:
+        return (x - self.mean) / self.scale, lambda dy: dy / self.scale
+
+
 class Composite(Map):
     """Maps put together. Its `layers` are the maps, in order."""
 
