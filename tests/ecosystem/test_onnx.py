@@ -49,6 +49,9 @@ NETWORKS = {
     "one layer": lambda dtype: mk.Linear(4, 3, bias=False, dtype=dtype),
     "shared": shared_network,
     "residual": residual,
+    "standardized": lambda dtype: mk.Chain(
+        mk.Standardize([1e3, -0.5, 0, 2], [0.1, 2, 1, 1e-2]), mk.MLP([4, 3, 2], dtype=dtype)
+    ),
     "twice": lambda dtype: mk.Sum(*[mk.Chain(mk.Linear(4, 2, dtype=dtype), mk.Exp())] * 2),
 }
 
@@ -216,6 +219,16 @@ FOREIGN = {
     "dropout": ([("Dropout", "x", "z", {}), ("MatMul", "z w", "y", {})], {"w": W}),
     "flatten": ([("Flatten", "x", "z", {}), ("MatMul", "z w", "y", {})], {"w": W}),
     "reshape": ([("Reshape", "x k", "z", {}), ("MatMul", "z w", "y", {})], {"w": W, "k": [-1, 2]}),
+    "scaled columns": (
+        [("Sub", "x m", "d", {}), ("Div", "d c", "z", {}), ("MatMul", "z w", "y", {})],
+        {"m": B[:2], "c": B[1:], "w": W},
+    ),
+    "batch normalization": (
+        [("MatMul", "x w", "s", {}), ("BatchNormalization", "s g b m v", "y", {"epsilon": 0.1})],
+        {"w": W, "g": -B, "b": B, "m": B[::-1].copy(), "v": B**2},
+    ),
+    "one scale": ([("MatMul", "x w", "s", {}), ("Mul", "s c", "y", {})], {"w": W, "c": B[2]}),
+    "shifted columns": ([("Sub", "x m", "y", {})], {"m": B[None, :2]}),
     "reshape behind": (
         [("MatMul", "x w", "s", {}), ("Tanh", "s", "t", {}), ("Reshape", "t k", "y", {})],
         {"w": W, "k": [-1, 3]},
@@ -325,6 +338,21 @@ REFUSED = {
         [("MatMul", "x w", "s", {}), ("Add", "s b", "y", {})],
         {"w": W, "b": np.ones((4, 3), np.float32)},
         r"its bias must have 3 numbers, one an output; got \(4, 3\)",
+    ),
+    "batch normalization, gamma 0": (
+        [("BatchNormalization", "x g g g g", "y", {})],
+        {"g": np.zeros(2, np.float32)},
+        r"node 'y' \(BatchNormalization\): Standardize: ",
+    ),
+    "batch normalization in training": (
+        [("BatchNormalization", "x g g g g", "y p q", {"training_mode": 1})],
+        {"g": np.ones(2, np.float32)},
+        r"node 'y' \(BatchNormalization\): it must not be in training",
+    ),
+    "scale 0": (
+        [("Mul", "x c", "y", {})],
+        {"c": np.float32(0)},
+        r"node 'y' \(Mul\): Standardize: scale must lie",
     ),
     "unknown operator": ([("Frobnicate", "x", "y", {})], {}, "opset 17 has no such operator"),
     "foreign operator": (

@@ -109,7 +109,6 @@ def test_another_dtype():
     np.testing.assert_allclose(net.predict(x.astype(np.float32)), expected, 1e-5, 1e-5)
 
 
-@pytest.mark.skipif(not hasattr(mk, "Standardize"), reason="needs mk.Standardize")
 @pytest.mark.parametrize("options", [{}, {"with_mean": False}, {"with_std": False}])
 def test_a_pipeline_with_a_scaler(options):
     x, y = targets(2)

@@ -114,6 +114,33 @@ def test_nested_sums_and_shared_maps(dtype):
     assert again.parameters.tobytes() == net.parameters.tobytes()
 
 
+def test_standardized_columns(dtype):
+    layers = mk.MLP([2, 3, 1], dtype=dtype).layers
+    net = mk.Chain(mk.Standardize([1e3, -0.5], [0.1, 2]), *layers)
+    x = inputs(dtype, D=2) / 10 + np.array([1e3, 0], dtype)
+    module = mk.to_torch(net)
+    again = mk.from_torch(module)
+    assert again.config() == net.config()
+    with torch.no_grad():
+        theirs = module(torch.from_numpy(x)).numpy()
+    bound = 1e-6 if dtype == np.float32 else 1e-13
+    np.testing.assert_allclose(again.predict(x), theirs, bound, bound)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_batch_normalization_in_evaluation(affine, dtype):
+    module = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5, affine=affine), nn.Tanh())
+    module = module.to(torch_dtype(dtype))
+    if affine:
+        with torch.no_grad():
+            module[1].weight.uniform_(-2, 2)
+            module[1].bias.uniform_(-2, 2)
+    module(torch.from_numpy(inputs(dtype)))  # which moves its statistics
+    with pytest.raises(TypeError, match=r"'1' \(BatchNorm1d\) .*call \.eval\(\) first"):
+        mk.from_torch(module)
+    assert_alike(mk.from_torch(module.eval()), module, inputs(dtype))
+
+
 def test_a_linear_map_alone():
     assert repr(mk.to_torch(mk.Linear(2, 3))).count("Linear") == 1
     net = mk.from_torch(nn.Linear(2, 3, bias=False))
@@ -174,7 +201,7 @@ def seq(module):
     ("module", "text"),
     [
         (seq(nn.Conv1d(4, 4, 1)), r"module '1\.0' \(Conv1d\) cannot be read: it is no part of a"),
-        (seq(nn.BatchNorm1d(4)), r"module '1\.0' \(BatchNorm1d\) cannot be read"),
+        (seq(nn.LayerNorm(4)), r"module '1\.0' \(LayerNorm\) cannot be read"),
         (seq(nn.Softmax(dim=0)), r"module '1\.0' \(Softmax\) .*its dim must be -1"),
         (seq(nn.Softplus(threshold=3)), r"\(Softplus\) .*its threshold must be 20 or more"),
         (seq(nn.Flatten(0)), r"\(Flatten\) cannot be read: rows must stay rows"),

@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import numpy as np
+
+import mlpkern as mk
 from mlpkern.layers import Linear
 from mlpkern.maps import Map
 
@@ -20,6 +23,22 @@ def library(who: str, name: str) -> Any:
         raise ImportError(
             f"{who} needs {extra}; install it with: pip install 'mlpkern[{extra}]'"
         ) from None
+
+
+def normalization(
+    gamma: Any, beta: Any, mean: Any, variance: Any, epsilon: float
+) -> mk.Standardize:
+    """Return ``gamma (x - mean)/sqrt(variance + epsilon) + beta`` as a Standardize.
+
+    Raises
+    ------
+    ValueError
+        If a gamma is 0, or something is not finite.
+    """
+    g, b, m, v = (np.asarray(a, np.float64) for a in (gamma, beta, mean, variance))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = np.sqrt(v + epsilon) / g
+        return mk.Standardize(m - b * scale, scale)
 
 
 def named_linears(net: Map) -> list[tuple[str, Linear]]:

@@ -151,9 +151,8 @@ class Graph:
             training = rest[1] if len(rest) > 1 else None
             return training is None or (isinstance(training, np.ndarray) and not training.any())
         if value.op == "Cast":
-            same = {np.dtype(np.float32): 1, np.dtype(np.float64): 11}[self.dtype]
-            to = value.attributes.get("to")
-            return bool(to == (9 if value.inputs[0].op in _COMPARISONS else same))
+            kinds = (9,) if value.inputs[0].op in _COMPARISONS else (1, 11)
+            return value.attributes.get("to") in kinds
         if value.op == "Flatten":
             ahead = value.inputs[0] is self.input or self.has_rows()
             return bool(value.attributes.get("axis") == 1) and ahead

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import mlpkern as mk
-from mlpkern.formats._common import library
+from mlpkern.formats._common import library, normalization
 from mlpkern.formats._onnx_graph import Graph, refuse
 from mlpkern.formats._onnx_patterns import Array, Value, activation_of, shortest
 from mlpkern.maps import Map
@@ -124,12 +124,51 @@ class _Reader:
                 return self._sum(value, values)
             if len(arrays) == len(values) == 1 and values[0].op == "MatMul":
                 return self._linear(values[0], arrays[0])
+        if value.op == "BatchNormalization":
+            return self._batch_norm(value)
+        if value.op in ("Sub", "Div", "Mul") and len(value.inputs) == 2:
+            x, numbers = value.inputs
+            if value.op == "Mul" and isinstance(numbers, Value):
+                x, numbers = numbers, x
+            if isinstance(x, Value) and isinstance(numbers, np.ndarray):
+                return self._standardize(value, x, numbers.astype(np.float64))
         if value.op == "Reshape" and isinstance(value.inputs[0], Value):
             x, shape = value.inputs
             rows = shape.tolist() if isinstance(shape, np.ndarray) else None
             if rows in ([-1, self._width(x)], [0, self._width(x)]):
                 return None, x
         refuse(value.node, "it is no part of a multilayer perceptron that mlpkern reads")
+
+    def _standardize(self, value: Value, x: Value, numbers: Array) -> tuple[Map, Value]:
+        """(x - mean)/scale, or times its inverse, by constants; either part may be missing."""
+        mean, scale = np.zeros(()), np.ones(())
+        if value.op == "Sub":
+            mean = numbers
+        else:
+            with np.errstate(divide="ignore"):
+                scale = numbers if value.op == "Div" else 1 / numbers
+            if x.op == "Sub" and isinstance(x.inputs[0], Value):
+                x, mean = x.inputs
+        try:
+            shape = np.broadcast_shapes(mean.shape, scale.shape, (1, self._width(x) or 1))
+            rows = [np.broadcast_to(v, shape).reshape(-1, shape[-1]) for v in (mean, scale)]
+            if len(rows[0]) != 1:
+                raise ValueError(f"its constants must be one for each column; got {shape}")
+            return mk.Standardize(*(row[0] for row in rows)), x
+        except (TypeError, ValueError) as error:
+            refuse(value.node, str(error))
+
+    def _batch_norm(self, value: Value) -> tuple[Map, Value]:
+        x, *numbers = value.inputs
+        if value.attributes.get("training_mode") or not isinstance(x, Value):
+            refuse(value.node, "it must not be in training")
+        if not all(isinstance(v, np.ndarray) for v in numbers):
+            refuse(value.node, "its numbers must be constants")
+        try:
+            gamma, beta, mean, variance = numbers
+            return normalization(gamma, beta, mean, variance, value.attributes["epsilon"]), x
+        except ValueError as error:
+            refuse(value.node, str(error))
 
     def _sum(self, value: Value, branches: list[Value]) -> tuple[Map, Value]:
         """The sum of branches, from the last value that all come from."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 import mlpkern as mk
 from mlpkern.activations import Activation
-from mlpkern.formats._common import library
+from mlpkern.formats._common import library, normalization
 from mlpkern.formats._torch_state import chain, from_state, linear
 from mlpkern.maps import Map
 
@@ -113,6 +113,8 @@ class _Reader:
             return [self.linears[id(module)]]
         if isinstance(module, own.Elementary):
             return [module.activation()]
+        if isinstance(module, own.Standardize):
+            return [mk.Standardize(module.mean.numpy(), module.scale.numpy())]
         if isinstance(module, own.Sum):
             return [mk.Sum(*(self._one(m, f"{name}.{i}") for i, m in enumerate(module.layers)))]
         if kind is getattr(nn, kind.__name__, None):  # PyTorch's own, not something of its name
@@ -130,6 +132,8 @@ class _Reader:
             return self._children(module, name)
         if kind == "Dropout":
             return self._dropout(module)
+        if kind == "BatchNorm1d":
+            return [self._batch_norm(module, name)]
         if kind == "Flatten":
             if (module.start_dim, module.end_dim) != (1, -1):
                 self._refuse(module, name, "rows must stay rows")
@@ -146,6 +150,19 @@ class _Reader:
     def _dropout(self, module: Any) -> list[Map]:
         dropout = getattr(mk, "Dropout", None)
         return [dropout(module.p)] if dropout is not None else []
+
+    def _batch_norm(self, module: Any, name: str) -> Map:
+        """What it does in evaluation: a standardization with fixed numbers."""
+        if module.training or module.running_mean is None:
+            self._refuse(module, name, "it takes each batch's own numbers: call .eval() first")
+        ones, zeros = np.ones(module.num_features), np.zeros(module.num_features)
+        gamma = ones if module.weight is None else module.weight.detach().cpu().numpy()
+        beta = zeros if module.bias is None else module.bias.detach().cpu().numpy()
+        mean, variance = (v.cpu().numpy() for v in (module.running_mean, module.running_var))
+        try:
+            return normalization(gamma, beta, mean, variance, module.eps)
+        except ValueError as error:
+            self._refuse(module, name, str(error))
 
     def _children(self, module: Any, name: str) -> list[Map]:
         below = f"{name}." if name else ""
@@ -182,6 +199,6 @@ class _Reader:
             )
         return maps
 
-    def _refuse(self, module: Any, name: str, why: str) -> None:
+    def _refuse(self, module: Any, name: str, why: str) -> NoReturn:
         where = f"module {name!r} ({type(module).__name__})" if name else type(module).__name__
         raise TypeError(f"from_torch: {where} cannot be read: {why}")

@@ -24,6 +24,19 @@ class Sum(torch.nn.Module):  # type: ignore[misc]
         return total
 
 
+class Standardize(torch.nn.Module):  # type: ignore[misc]
+    """(x - mean)/scale in float64, rounded once."""
+
+    def __init__(self, mean: Any, scale: Any) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float64))
+        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Of the dtype of x."""
+        return ((x.double() - self.mean) / self.scale).to(x.dtype)
+
+
 class Elementary(torch.nn.Module):  # type: ignore[misc]
     """An activation with mlpkern's name and parameters."""
 

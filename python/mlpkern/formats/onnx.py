@@ -112,6 +112,8 @@ class _Graph:
             return value
         if getattr(net, "_is_dropout", False):
             return x
+        if isinstance(net, mk.Standardize):
+            return self._standardize(net, x)
         if isinstance(net, mk.Sum):
             branches = [
                 self.map(inner, x, f"{place}layers.{i}.") for i, inner in enumerate(net.layers)
@@ -134,6 +136,15 @@ class _Graph:
         self.initializers[name + "b"] = f.b
         value: str = self.Gemm(x, name + "w", name + "b")
         return value
+
+    def _standardize(self, f: mk.Standardize, x: str) -> str:
+        """(x - mean)/scale in float64, rounded once, as the map itself does it."""
+        double, narrow = np.dtype(np.float64), self.dtype != np.float64
+        kinds = [self.onnx.helper.np_dtype_to_tensor_dtype(d) for d in (double, self.dtype)]
+        wide = self.Cast(x, to=kinds[0]) if narrow else x
+        scaled: str = self.Div(self.Sub(wide, self._constant(f.mean)), self._constant(f.scale))
+        rounded: str = self.Cast(scaled, to=kinds[1]) if narrow else scaled
+        return rounded
 
     def model(self, output: str) -> Any:
         """The whole, whose output is a value's."""

@@ -57,6 +57,8 @@ class _Writer:
             return self._linear(net)
         if isinstance(net, Activation):
             return self._activation(net)
+        if isinstance(net, mk.Standardize):
+            return own.Standardize(net.mean.tolist(), net.scale.tolist())
         if isinstance(net, mk.Sum):
             return own.Sum(*(self.module(inner) for inner in net.layers))
         if isinstance(net, mk.Chain):
