@@ -3,7 +3,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from mlpkern.maps import Map, ProgramBuilder
+from mlpkern.maps import Map
+from mlpkern.program import ProgramBuilder
 
 class Activation(Map):
     _name: str
