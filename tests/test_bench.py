@@ -66,7 +66,10 @@ def test_several_threads_and_json_on_the_terminal(capsys):
         ("--sizes 4", "--sizes needs two widths or more, as 4-16-2, not 4"),
         ("--sizes 4-x", "must be widths such as 64-32 or 2-20x8-1, not '4-x'"),
         ("--sizes 4-20x0", "must be widths such as 64-32 or 2-20x8-1, not '4-20x0'"),
-        ("--against numpy,tensorflow", "must be of numpy, torch, jax, sklearn, onnxruntime, not"),
+        (
+            "--against numpy,tensorflow",
+            "must be of numpy, torch, jax, sklearn, onnxruntime, one-thread, not",
+        ),
         ("--threads 0", "must be a whole number of 1 or more, not '0'"),
         ("--only steps", "invalid choice: 'steps'"),
     ],
@@ -258,6 +261,20 @@ def test_arithmetic_and_traffic():
 
 
 @pytest.mark.slow
+def test_threads_against_one(capsys, tmp_path):
+    """The same library twice, with as many threads as asked for and with one."""
+    file = tmp_path / "bench.json"
+    command = ["bench", "--quick", "--against", "one-thread", "--threads", "2", "--only", "step"]
+    assert main([*command, "--sizes", "4-16-2", "--batches", "32", "--json", str(file)]) == 0
+    assert "against one-thread 0." in capsys.readouterr().out
+    rows = json.loads(file.read_text())["rows"]
+    assert len(rows) == 2
+    for row in rows:
+        assert row["threads"] == 2
+        assert set(row["times"]) == {"mlpkern", "one-thread"}
+        assert row["best"] == "one-thread"
+
+
 def test_estimators_against_scikit_learn(capsys, tmp_path, monkeypatch):
     pytest.importorskip("sklearn")
     monkeypatch.setattr(sklearn_rows, "MNIST", Path("nowhere"))

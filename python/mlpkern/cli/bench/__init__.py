@@ -22,7 +22,7 @@ from ..common import UsageError, machine, positive, to_json
 from . import picture, report
 from .cases import GROUPS, Case, cases
 from .measure import Limits, Row, Team, measure
-from .peers import LIBRARIES, installed
+from .peers import LIBRARIES, ONE_THREAD, installed
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--against",
         type=_libraries,
         metavar="NAME[,NAME...]",
-        help=f"libraries to compare with, of {','.join(LIBRARIES)} (default: all that are there)",
+        help=f"libraries to compare with, of {','.join(LIBRARIES)} (default: all that are there), "
+        f"or {ONE_THREAD}: mlpkern on one thread, against which it then has --threads",
     )
     parser.add_argument(
         "--sizes",
@@ -65,8 +66,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 def _libraries(text: str) -> list[str]:
     names = list(dict.fromkeys(text.split(",")))
     for name in names:
-        if name not in LIBRARIES:
-            raise argparse.ArgumentTypeError(f"must be of {', '.join(LIBRARIES)}, not {name!r}")
+        if name not in (*LIBRARIES, ONE_THREAD):
+            known = ", ".join((*LIBRARIES, ONE_THREAD))
+            raise argparse.ArgumentTypeError(f"must be of {known}, not {name!r}")
     return names
 
 

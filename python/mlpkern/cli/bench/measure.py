@@ -7,7 +7,7 @@ import numpy as np
 
 from .cases import Case
 from .derivative_rows import UNITS
-from .peers import LIBRARIES
+from .peers import ONE_THREAD, processes
 from .problems import expected, problem
 from .workers import Worker, WorkerError
 
@@ -16,12 +16,12 @@ Row = dict[str, Any]
 
 
 class Team:
-    """One process a library, all with the same number of threads."""
+    """One process a library, all with the same number of threads but for `ONE_THREAD`."""
 
     def __init__(self, libraries: Sequence[str], threads: int) -> None:
         self.threads = threads
-        names = [OURS, *(name for library in libraries for name in LIBRARIES[library][1])]
-        self.workers = {name: Worker(name, threads) for name in names}
+        names = [OURS, *(name for library in libraries for name in processes(library))]
+        self.workers = {name: self._start(name) for name in names}
         self.versions = {}
         try:
             for name, worker in self.workers.items():
@@ -29,6 +29,9 @@ class Team:
         except BaseException:
             self.close()
             raise
+
+    def _start(self, name: str) -> Worker:
+        return Worker(OURS, 1) if name == ONE_THREAD else Worker(name, self.threads)
 
     def close(self) -> None:
         """End the processes."""
@@ -44,7 +47,7 @@ class Team:
     def restart(self, name: str) -> Worker:
         """Start one process anew."""
         self.workers[name].close()
-        self.workers[name] = Worker(name, self.threads)
+        self.workers[name] = self._start(name)
         self.workers[name].answer()
         return self.workers[name]
 

@@ -41,6 +41,14 @@ LIBRARIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "onnxruntime": ("onnxruntime", ("onnxruntime",)),
 }
 
+# mlpkern itself on one thread, to see what more of them bring; only where it is asked for.
+ONE_THREAD = "one-thread"
+
+
+def processes(library: str) -> tuple[str, ...]:
+    """Return the names of a library's processes."""
+    return (ONE_THREAD,) if library == ONE_THREAD else LIBRARIES[library][1]
+
 
 def fastest(calls: Sequence[Callable[[], Any]], seconds: float = 0.05) -> Callable[[], Any]:
     """Return the fastest of calls that do the same; each is tried for so long, once at least."""
@@ -61,5 +69,7 @@ def fastest(calls: Sequence[Callable[[], Any]], seconds: float = 0.05) -> Callab
 
 def installed(library: str) -> bool:
     """Return whether a library of `LIBRARIES` is there; onnxruntime needs onnx as well."""
+    if library == ONE_THREAD:
+        return True
     packages = [LIBRARIES[library][0]] + (["onnx"] if library == "onnxruntime" else [])
     return all(importlib.util.find_spec(package) is not None for package in packages)
