@@ -242,7 +242,6 @@ def test_a_killed_process(path: Path) -> None:
     assert int(lines[0]) >= 10  # of each four epochs, three and some steps at least were kept
 
 
-@pytest.mark.skipif(not hasattr(mk, "Dropout"), reason="there is no Dropout yet")
 @pytest.mark.parametrize("writes", [1, 4, 7, 12])
 def test_dropout_draws_the_same_masks(path: Path, writes: int) -> None:
     def training() -> Training:

@@ -339,7 +339,6 @@ def test_schedules_of_train(capsys, flowers, schedule):
     assert ", lr " in captured.err
 
 
-@pytest.mark.skipif(not hasattr(mk, "Dropout"), reason="there is no Dropout yet")
 def test_dropout_of_train(tmp_path, flowers):
     path = tmp_path / "model.npz"
     arguments = ["train", "--data", str(flowers), "--dropout", "0.25", "--hidden", "8,4"]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mlpkern import container, persistence
 from mlpkern._arguments import integer, number
+from mlpkern.dropout import dropouts_in
 from mlpkern.maps import Map
 from mlpkern.optimizers import Optimizer, optimizer_from_config
 
@@ -167,7 +168,7 @@ class TrainingState:
             epoch=list(fitting.core.epoch),
             samples=fitting.facts(),
             generator=fitting.drawn_from,
-            passes=[f.passes for f in _dropouts(net)],
+            passes=[f.passes for f in dropouts_in(net)],
             schedule=_state_of(fitting.schedule),
             callbacks=[state for c in fitting.callbacks if (state := _state_of(c))],
             stopped=fitting.stopped,
@@ -202,7 +203,7 @@ class TrainingState:
         for name, state in self.states.items():
             optimizer.states[name][...] = state
         optimizer._core.steps = self.steps
-        for dropout, passes in zip(_dropouts(net), self.passes, strict=True):
+        for dropout, passes in zip(dropouts_in(net), self.passes, strict=True):
             dropout.passes = passes
 
 
@@ -256,10 +257,6 @@ def _check_numbers(state: TrainingState) -> None:
         like = isinstance(array, np.ndarray) and array.dtype == state.parameters.dtype
         if not like or array.shape != state.parameters.shape:
             raise ValueError(f"its state {name} must be like the parameters")
-
-
-def _dropouts(net: Map) -> list[Any]:
-    return [f for f in net._maps() if hasattr(f, "passes")]
 
 
 def _state_of(listener: Any) -> dict[str, Any]:

@@ -77,3 +77,8 @@ class Dropout(Map):
 
     def _emit(self, builder: ProgramBuilder, value: int) -> int:
         return builder.dropout(value, self)
+
+
+def dropouts_in(net: Map) -> list[Dropout]:
+    """The dropouts of a network, each as often as it occurs."""
+    return [f for f in net._maps() if isinstance(f, Dropout)]

@@ -16,6 +16,7 @@ except ModuleNotFoundError:
     ) from None
 
 from mlpkern import maps
+from mlpkern.dropout import dropouts_in
 from mlpkern.formats._common import named_linears
 from mlpkern.maps import Map
 
@@ -58,7 +59,7 @@ class Function(torch.nn.Module):  # type: ignore[misc]
         self._blocks = [f._block for f in net._linears()]
         self._moves = maps.moves
         self._dtype = None if net.dtype is None else getattr(torch, net.dtype.name)
-        self._dropouts: list[Any] = [m for m in net._maps() if getattr(m, "_is_dropout", False)]
+        self._dropouts = dropouts_in(net)
         self._compiled: dict[Any, Any] = {}
         self._latest: object = None  # the call whose values are kept
 
@@ -90,13 +91,9 @@ class Function(torch.nn.Module):  # type: ignore[misc]
         inputs = x.shape[-1] if self.net.inputs is None else self.net.inputs
         key = inputs, x.dtype
         if key not in self._compiled:
-            theirs, self.net._compiled = self.net._compiled, {}
-            try:
-                self._compiled = {key: self.net._compile(inputs, x.dtype)}
-            finally:
-                self.net._compiled = theirs
+            self._compiled = {key: maps.Compiled(x.dtype.name, self.net, inputs)}
         compiled = self._compiled[key]
-        return getattr(compiled, "training", compiled).core if training else compiled.core
+        return compiled.training.core if training else compiled.core
 
     def _check(self, x: Any, parameters: list[torch.Tensor]) -> None:
         if not isinstance(x, torch.Tensor):

@@ -142,7 +142,6 @@ def test_a_network_without_parameters_is_float32_of_any_width():
     assert repr(mk.from_onnx(mk.to_onnx(net))) == repr(net)
 
 
-@pytest.mark.skipif(not hasattr(mk, "Dropout"), reason="needs mk.Dropout")
 def test_a_dropout_is_nothing():
     net = mk.Chain(mk.Linear(3, 4), mk.Dropout(0.5), mk.Tanh(), mk.Dropout(0.5))
     assert repr(mk.from_onnx(mk.to_onnx(net))) == "Chain(Linear(3, 4), Tanh())"

@@ -147,7 +147,6 @@ def test_a_linear_map_alone():
     assert (net.inputs, net.layers[0].b) == (2, None)
 
 
-@pytest.mark.skipif(not hasattr(mk, "Dropout"), reason="needs mk.Dropout")
 def test_dropouts_go_there_and_back():
     net = mk.Chain(mk.Linear(3, 4), mk.Dropout(0.25))
     module = mk.to_torch(net)

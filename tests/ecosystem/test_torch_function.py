@@ -70,7 +70,6 @@ def test_parameters_are_the_networks_memory():
     assert next(f.parameters())[0, 0] == 2
 
 
-@pytest.mark.skipif(not hasattr(mk, "Dropout"), reason="needs mk.Dropout")
 def test_a_dropout_is_active_in_training():
     one, other = mk.Linear(3, 50, dtype=np.float64), mk.Linear(50, 1, dtype=np.float64)
     net = mk.Chain(one, mk.Dropout(0.5), other)

@@ -131,7 +131,7 @@ class _Reader:
         if kind == "Sequential":
             return self._children(module, name)
         if kind == "Dropout":
-            return self._dropout(module)
+            return [mk.Dropout(module.p)]
         if kind == "BatchNorm1d":
             return [self._batch_norm(module, name)]
         if kind == "Flatten":
@@ -146,10 +146,6 @@ class _Reader:
             self._refuse(module, name, "it is no part of a multilayer perceptron")
         theirs, parameters = NAMES[kind]
         return [mk.activation(theirs, **{p: getattr(module, p) for p in parameters})]
-
-    def _dropout(self, module: Any) -> list[Map]:
-        dropout = getattr(mk, "Dropout", None)
-        return [dropout(module.p)] if dropout is not None else []
 
     def _batch_norm(self, module: Any, name: str) -> Map:
         """What it does in evaluation: a standardization with fixed numbers."""

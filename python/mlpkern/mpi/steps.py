@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlpkern.dropout import dropouts_in
 from mlpkern.losses import Loss
 from mlpkern.maps import Map
 from mlpkern.mpi.ranks import agree
@@ -46,7 +47,7 @@ class RanksCore:
         self.mean = loss.reduction == "mean"
         self.sum = type(loss)(**loss._arguments(), reduction="sum")
         self._epoch, self._after = (0, 0.0, 0), (-1, (0, 0.0, 0))
-        self._dropouts = [f for f in net._maps() if hasattr(f, "passes")]
+        self._dropouts = dropouts_in(net)
         self.cost = math.nan
         self.failure: Exception | None = None  # of this rank, to be told with the next batch
         self.share: Share
