@@ -412,6 +412,7 @@ def test_failures_of_predict(capsys, tmp_path, flowers):
     good |= {"classes": ["a", "b"]}
     for change, text in (
         ({"classes": [1, 2]}, "classes and columns must be lists of text"),
+        ({"scaling": {"shift": 0, "scale": 1}}, "whose networks took scaled inputs"),
         ({"columns": ["length"]}, "the model takes 2 inputs, and"),
         ({"columns": ["depth"]}, "line 1: there is no column 'depth'"),
         ({"classes": ["a", "b", "c"]}, "has 2 outputs and names 3 classes"),

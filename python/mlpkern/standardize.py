@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mlpkern import _core
 from mlpkern.maps import Map
 from mlpkern.program import ProgramBuilder
 
@@ -73,7 +74,7 @@ class Standardize(Map):
         TypeError, ValueError
             If x is no such array, or not finite.
         """
-        array = _numbers("Standardize.of: x", x)
+        array = _numbers("Standardize.of", "x", x)
         if array.ndim != 2 or len(array) == 0:
             raise ValueError(
                 f"Standardize.of: x must be (n, D) with a row or more; got {array.shape}"
@@ -124,18 +125,15 @@ class Standardize(Map):
         return self.inputs
 
 
-def _numbers(who: str, value: Any) -> NDArray[Any]:
-    try:
-        array = np.asarray(value)
-    except ValueError:  # ragged
-        raise TypeError(f"{who} must be an array of numbers; got {type(value).__name__}") from None
+def _numbers(who: str, name: str, value: ArrayLike) -> NDArray[Any]:
+    array = _core.as_array(who, name, value)
     if array.dtype.kind not in "iuf":
-        raise TypeError(f"{who} must be an array of numbers; got {array.dtype}")
+        raise TypeError(f"{who}: {name} must be an array of real numbers; got {array.dtype}")
     return array
 
 
-def _columns(name: str, value: Any) -> Columns:
-    array = _numbers(f"Standardize: {name}", value).astype(np.float64)  # a copy
+def _columns(name: str, value: ArrayLike) -> Columns:
+    array = _numbers("Standardize", name, value).astype(np.float64)  # a copy
     if array.ndim != 1:
         raise ValueError(f"Standardize: {name} must be (D,); got {array.shape}")
     array.flags.writeable = False

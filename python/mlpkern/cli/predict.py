@@ -56,6 +56,10 @@ class Recipe:
             raise ValueError(
                 f"{path} was not saved by mlpkern train: it says nothing about its data"
             )
+        if "scaling" in metadata:
+            raise ValueError(
+                f"{path} is of an earlier version, whose networks took scaled inputs: train it anew"
+            )
         classes, columns = metadata.get("classes"), metadata.get("columns")
         lists = (columns, [] if classes is None else classes)
         if not all(isinstance(x, list) and all(isinstance(i, str) for i in x) for x in lists):
