@@ -206,6 +206,8 @@ def test_a_damaged_checkpoint_changes_nothing(path: Path) -> None:
     [
         ({"version": 2}, "its training must have version 1"),
         ({"steps": -1}, "its epoch must be three numbers"),
+        ({"steps": 2**70}, "its epoch must be three numbers"),
+        ({"passes": [1]}, "its network has 0 dropouts, not 1"),
         ({"steps": "many"}, "its steps must be of type int, not str"),
         ({"epoch": [4, 0.0, 4]}, "its epoch of 50 rows cannot stand at row 4"),
         ({"epoch": [800, 0.0, 4]}, "cannot stand at row 800"),

@@ -360,6 +360,12 @@ def test_train_goes_on_from_a_checkpoint(capsys, tmp_path, flowers):
     result = last_json(capsys.readouterr().out)
     assert (result["epochs"], result["checkpoint"]) == (3, checkpoint)
     assert parameters("6", *more) == parameters("6") != first
+    command = ["train", "--data", str(flowers), "--epochs", "9", "--checkpoint", checkpoint]
+    capsys.readouterr()
+    assert main(command) == 2  # a training is not lost for a forgotten word
+    assert "run.npz is there already: --resume goes on from it" in capsys.readouterr().err
+    assert main([*command, "--early-stopping", "50", "--resume"]) == 0
+    assert f"resuming  {checkpoint}, 6 of 9 epochs done" in capsys.readouterr().out
     mk.save(checkpoint, mk.MLP([2, 2]))
     assert main(["train", "--data", str(flowers), "--checkpoint", checkpoint, "--resume"]) == 1
     assert "is not a checkpoint that can be read: it holds a network" in capsys.readouterr().err

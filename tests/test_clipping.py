@@ -79,6 +79,14 @@ def test_norms_that_are_none(bad: float, dtype: type) -> None:
     assert_same_bits(clipped(g, clip_norm=0.5), g.copy())
 
 
+def test_a_factor_smaller_than_floats() -> None:
+    g = np.array([3e38, 1e30, -3e38], np.float32)
+    got = clipped(g, clip_norm=1e-30)
+    expected = g.astype(np.longdouble) * (1e-30 / norm_of(g))
+    unit = np.finfo(np.float32)
+    np.testing.assert_allclose(got, expected, rtol=unit.eps, atol=unit.smallest_subnormal)
+
+
 def test_zero_gradients(dtype: type) -> None:
     assert_same_bits(clipped(np.zeros(5, dtype), clip_norm=0.5), np.zeros(5, dtype))
 
@@ -122,4 +130,5 @@ def test_bounds_may_be_set() -> None:
     opt.net.gradients[...] = [3, 4]
     opt.clip_norm = opt.clip_value = None
     opt.step()
+    assert np.isnan(opt.gradient_norm)
     np.testing.assert_array_equal(opt.net.gradients, [3, 4])

@@ -116,6 +116,8 @@ def test_p_of_zero_is_the_identity(rng: Any) -> None:
     net = mk.Chain(mk.Dropout(0.0))
     assert_same_bits(net(x), x.copy())
     assert net.layers[0].passes == 0  # type: ignore[attr-defined]
+    for p in (1e-17, 2.0**-34):  # 1 - p is 1, or has a bit that the masks' numbers have not
+        assert_same_bits(mk.Chain(mk.Dropout(p))(x), x.copy())
 
 
 def test_nan_and_infinity_show() -> None:
@@ -211,3 +213,4 @@ def test_like_again() -> None:
     for other in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net), net.copy()):
         assert repr(other) == repr(net)
         assert other.layers[1] is other.layers[3]
+        assert [f.passes for f in other.layers[1:]] == [4, 0, 4]

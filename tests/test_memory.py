@@ -250,6 +250,7 @@ def visit_optimizers(memory: Memory, dtype: type) -> None:
                         net.parameters,
                         net.gradients,
                         states,
+                        [],
                     )
                     opt._clip()
                 net.parameters[...], net.gradients[...] = values, g

@@ -661,3 +661,14 @@ def test_maps_are_reused_after_another_shape(rng: np.random.Generator) -> None:
             rng.normal(size=(n, 3)).astype(np.float32),
         )
         assert_passes(net, oracle, x, dy, gamma(roundings(net, n), np.float32))
+
+
+def test_flat_arrays_may_be_assigned() -> None:
+    net = mk.MLP([3, 4, 2])
+    before = net.parameters.copy()
+    net.parameters *= 2
+    np.testing.assert_array_equal(net.parameters, 2 * before)
+    net.parameters = before
+    net.gradients = before
+    np.testing.assert_array_equal(net.layers[0].w.ravel(), before[:12])
+    np.testing.assert_array_equal(net.layers[0].dw.ravel(), before[:12])

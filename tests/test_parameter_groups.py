@@ -79,6 +79,8 @@ def test_groups_and_hyperparameters_may_be_set() -> None:
     with pytest.raises(ValueError, match="lr must be finite"):
         opt.groups = {"w": {"lr": np.nan}}
     assert opt.groups == [mk.ParameterGroup(None, "b", {"lr": 0.0})]
+    opt.groups[0].values["lr"] = 5.0  # a copy
+    assert opt.groups[0].values == {"lr": 0.0}
     opt.groups = None
     assert opt.groups == []
 

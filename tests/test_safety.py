@@ -698,3 +698,25 @@ def test_a_network_in_use_at_the_fork_is_free_in_the_child(two_threads: None) ->
     finally:
         stop.set()
         thread.join()
+
+
+def test_hyperparameters_of_an_optimizer_at_work() -> None:
+    """While a thread trains, another one cannot change what its steps read."""
+    x = np.random.default_rng(0).normal(size=(4000, 200)).astype(np.float32)
+    net = mk.MLP([200, 200, 200])
+    opt = mk.SGD(net, lr=1e-9, groups={"b": {"lr": 0.0}})
+    fit = threading.Thread(
+        target=mk.fit,
+        args=(net, x, x),
+        kwargs={"loss": mk.SquaredError(), "optimizer": opt, "epochs": 20},
+    )
+    refused: list[str] = []
+    fit.start()
+    while fit.is_alive():
+        try:
+            opt.groups = {"w": {"lr": 0.0}}
+        except RuntimeError as error:
+            refused.append(str(error))
+    fit.join()
+    assert "optimizer: the network must not be in training; another thread trains it" in refused
+    opt.lr = 0.5

@@ -81,6 +81,10 @@ void LossObject::read_targets(Who who, const Shape& predictions, const py::objec
       check_labels(who, into.labels, into.K);
     }
   } else {
+    if (takes_labels && kind == 'f' && has_shape(y.array, leading)) {
+      fail_type(who + ": labels must be integers; got " + dtype_name(y.array) +
+                "; convert with .astype(int)");
+    }
     if (!is_plain<T>(y.array)) {
       const Argument like = {"y_pred", new_array<T>({0})};
       common_dtype(who, {&like, &y});

@@ -22,8 +22,9 @@ void bind_optimizers(py::module_& m) {
       py::arg("name"));
   py::class_<OptimizerObject>(m, "Optimizer")
       .def(py::init<const std::string&, const std::vector<OptimizerObject::GroupTuple>&, py::array, py::array,
-                    const std::vector<py::object>&>(),
-           py::arg("name"), py::arg("groups"), py::arg("w"), py::arg("g"), py::arg("states"))
+                    const std::vector<py::object>&, Usages>(),
+           py::arg("name"), py::arg("groups"), py::arg("w"), py::arg("g"), py::arg("states"),
+           py::arg("usages"))
       .def("set_groups", &OptimizerObject::set_groups, py::arg("groups"))
       .def("set_clipping", &OptimizerObject::set_clipping, py::arg("norm"), py::arg("value"))
       .def_property_readonly("gradient_norm", &OptimizerObject::gradient_norm)

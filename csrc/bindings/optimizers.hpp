@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "bindings/specs.hpp"
+#include "bindings/usage.hpp"
 #include "network/optimizer.hpp"
 
 namespace mlpkern::bindings {
@@ -25,8 +26,8 @@ class OptimizerObject {
   using GroupTuple = std::tuple<Index, Index, std::vector<double>>;
 
   OptimizerObject(const std::string& name, const std::vector<GroupTuple>& groups, py::array w, py::array g,
-                  const std::vector<py::object>& states)
-      : w_(std::move(w)), g_(std::move(g)) {
+                  const std::vector<py::object>& states, Usages usages)
+      : w_(std::move(w)), g_(std::move(g)), usages_(std::move(usages)) {
     const Index index = find_row(metadata().optimizers, metadata().optimizer_count, name, "optimizer");
     for (const py::object& state : states) {
       states_.push_back(state.is_none() ? py::array() : state.cast<py::array>());
@@ -48,7 +49,9 @@ class OptimizerObject {
     return for_either([&](const auto& optimizer) { return optimizer.multiply_adds(w_.size()); });
   }
 
+  // What a step reads is not changed while another thread's call takes one.
   void set_groups(const std::vector<GroupTuple>& groups) {
+    const Use use(usages_, false, "optimizer");
     for_either([&](auto& optimizer) {
       optimizer.groups.clear();
       for (const auto& [first, count, parameters] : groups) {
@@ -57,6 +60,7 @@ class OptimizerObject {
     });
   }
   void set_clipping(double norm, double value) {
+    const Use use(usages_, false, "optimizer");
     for_either([&](auto& optimizer) {
       optimizer.clipping.norm = norm;
       optimizer.clipping.value = value;
@@ -69,6 +73,7 @@ class OptimizerObject {
     return for_either([](const auto& optimizer) { return optimizer.step; });
   }
   void set_steps(std::int64_t steps) {
+    const Use use(usages_, false, "optimizer");
     for_either([=](auto& optimizer) { optimizer.step = steps; });
   }
 
@@ -91,6 +96,7 @@ class OptimizerObject {
   }
   py::array w_, g_;
   std::vector<py::array> states_;
+  Usages usages_;
   std::optional<Optimizer<float>> float_;
   std::optional<Optimizer<double>> double_;
 };

@@ -138,7 +138,7 @@ struct Kernels {
   // (factor x[0])² + (factor x[1])² + … in 32 virtual lanes;  x *= factor;  x into [-bound, bound], NaN
   // stays.
   double (*sum_of_squares)(const T* x, double factor, Index n);
-  void (*scale)(T* x, T factor, Index n);
+  void (*scale)(T* x, double factor, Index n);
   void (*clamp)(T* x, T bound, Index n);
 
   // out = x times the mask's factors, at rows first_row, first_row + 1, … of a batch. x, out (rows, cols), or

@@ -40,13 +40,19 @@ double sum_of_squares(const T* x, double factor, Index n) {
   return lanes[0];
 }
 
-// x *= factor
+MLPKERN_INLINE void store_wide(float* p, Vec<double> x) { store_narrowed(p, x); }
+MLPKERN_INLINE void store_wide(float* p, Vec<double> x, Index n) { store_narrowed(p, x, n); }
+MLPKERN_INLINE void store_wide(double* p, Vec<double> x) { store(p, x); }
+MLPKERN_INLINE void store_wide(double* p, Vec<double> x, Index n) { store(p, x, n); }
+
+// x *= factor, in double: a factor may be smaller than floats are.
 template <class T>
-void scale(T* x, T factor, Index n) {
-  const Vec<T> f(factor);
+void scale(T* x, double factor, Index n) {
+  constexpr Index width = Vec<double>::width;
+  const Vec<double> f(factor);
   Index i = 0;
-  for (; i + Vec<T>::width <= n; i += Vec<T>::width) store(x + i, f * load(x + i));
-  if (i < n) store(x + i, f * load(x + i, n - i), n - i);
+  for (; i + width <= n; i += width) store_wide(x + i, f * load_wide(x + i));
+  if (i < n) store_wide(x + i, f * load_wide(x + i, n - i), n - i);
 }
 
 // x into [-bound, bound]; NaN stays.

@@ -22,21 +22,18 @@ struct WordPair {
 };
 
 template <int Bits>
-MLPKERN_INLINE Words rotated(Words x) {
-  return x << Bits | x >> (32 - Bits);
+MLPKERN_INLINE void one_round(WordPair& x) {
+  x.first += x.second;
+  x.second = (x.second << Bits | x.second >> (32 - Bits)) ^ x.first;
 }
 
 // Four rounds, and the key words that are added behind them.
 template <int R0, int R1, int R2, int R3>
 MLPKERN_INLINE void four_rounds(WordPair& x, std::uint32_t key0, std::uint32_t key1) {
-  const auto round = [&](auto rotate) {
-    x.first += x.second;
-    x.second = rotate(x.second) ^ x.first;
-  };
-  round(rotated<R0>);
-  round(rotated<R1>);
-  round(rotated<R2>);
-  round(rotated<R3>);
+  one_round<R0>(x);
+  one_round<R1>(x);
+  one_round<R2>(x);
+  one_round<R3>(x);
   x.first += key0;
   x.second += key1;
 }

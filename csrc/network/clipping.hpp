@@ -61,15 +61,13 @@ struct Clipping {
   template <class T>
   void clip(T* g, Index n, Norm<T>& norm_of) {
     const Kernels<T>& kernels = active_kernels<T>();
-    const auto by_blocks = [&](auto kernel, double number) {
+    const auto by_blocks = [&](auto kernel, auto number) {
       constexpr Index kBlock = 1 << 15;
-      parallel_for(ceil_div(n, kBlock), workers_for(static_cast<double>(n)), [&](Index i, int) {
-        kernel(g + i * kBlock, static_cast<T>(number), std::min(kBlock, n - i * kBlock));
-      });
+      parallel_for(ceil_div(n, kBlock), workers_for(static_cast<double>(n)),
+                   [&](Index i, int) { kernel(g + i * kBlock, number, std::min(kBlock, n - i * kBlock)); });
     };
-    if (value < kNone) by_blocks(kernels.clamp, value);
-    if (norm == kNone) return;
-    found = norm_of(g, n);
+    if (value < kNone) by_blocks(kernels.clamp, static_cast<T>(value));
+    found = norm == kNone ? std::numeric_limits<double>::quiet_NaN() : norm_of(g, n);
     if (found > norm && std::isfinite(found)) by_blocks(kernels.scale, norm / found);
   }
 };

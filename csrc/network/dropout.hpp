@@ -30,7 +30,7 @@ inline DropoutMask next_mask(const Dropout& dropout, Index place) {
   const std::uint64_t key = mixed(mixed(at_place) + static_cast<std::uint64_t>(dropout.passes + 1));
   const double keep = 1 - dropout.p;
   return {{static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)},
-          static_cast<std::uint32_t>(std::floor(keep * 0x1p32)),  // p > 0, so less than 2^32
+          static_cast<std::uint32_t>(std::floor(keep * 0x1p32)),  // p >= 2^-33, so less than 2^32
           keep == 0 ? 0 : 1 / keep};
 }
 

@@ -245,14 +245,21 @@ def _check_numbers(state: TrainingState) -> None:
     row, total, rows = state.epoch
     n, batch_size = state.samples["rows"], state.samples["batch_size"]
     counts = (row, rows, n, batch_size, state.steps, *state.passes)
-    if any(type(count) is not int or count < 0 for count in counts) or type(total) is not float:
+    if (
+        any(type(count) is not int or not 0 <= count < 2**62 for count in counts)
+        or type(total) is not float
+    ):
         raise ValueError(f"its epoch must be three numbers, not {state.epoch}")
     if not (rows <= row <= n and 0 < batch_size <= n and (row % batch_size == 0 or row == n)):
         raise ValueError(f"its epoch of {n} rows cannot stand at row {row}")
     done = {len(state.history[key]) for key in ("loss", "val_loss") if key in state.history}
     if len(done) != 1:
         raise ValueError("its history must have a loss for each epoch")
-    persistence.build(state.model, state.parameters.dtype, state.parameters.size)
+    net = persistence.build(state.model, state.parameters.dtype, state.parameters.size)
+    if len(dropouts_in(net)) != len(state.passes):
+        raise ValueError(
+            f"its network has {len(dropouts_in(net))} dropouts, not {len(state.passes)}"
+        )
     for name, array in state.states.items():
         like = isinstance(array, np.ndarray) and array.dtype == state.parameters.dtype
         if not like or array.shape != state.parameters.shape:

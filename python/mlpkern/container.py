@@ -8,6 +8,7 @@ new one. Reading trusts nothing: every size is held against the file's before me
 """
 
 import contextlib
+import errno
 import io
 import json
 import math
@@ -102,6 +103,8 @@ def refusing(path: object, what: str = "model") -> Iterator[None]:
 def write_whole(path: StrPath, write: Callable[[IO[bytes]], object]) -> None:
     """Have `write` fill a file that takes the place of `path` once it is on the disk."""
     place = Path(os.path.realpath(path))
+    if not place.parent.is_dir():  # or else the error would name the temporary file
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
     temporary = place.with_name(f".{place.name}.{os.urandom(6).hex()}.tmp")
     try:
         with temporary.open("xb") as file:

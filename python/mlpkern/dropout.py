@@ -60,7 +60,10 @@ class Dropout(Map):
 
     @passes.setter
     def passes(self, passes: int) -> None:
-        self._state.passes = integer("Dropout", "passes", passes, 0)
+        passes = integer("Dropout", "passes", passes, 0)
+        if passes >= 2**62:
+            raise ValueError(f"Dropout: passes must be less than 2^62; got {passes}")
+        self._state.passes = passes
 
     def copy(self) -> Dropout:
         """A dropout that goes on as this one would."""

@@ -121,13 +121,6 @@ class Linear(Map):
         """The gradient by b, shape (L,), or None."""
         return self._db
 
-    @staticmethod
-    def _assign(name: str, into: NDArray[Any], value: ArrayLike) -> None:
-        array = _core.as_array("Linear", name, value)
-        if array.shape != into.shape:
-            raise ValueError(f"Linear: {name} must be {into.shape}; got {array.shape}")
-        into[...] = array
-
     def copy(self) -> Linear:
         """A linear map with parameters of its own, equal to these; its gradients are 0."""
         D, L = self._shape

@@ -193,10 +193,27 @@ class Map:
         """
         return self._flat("parameters")
 
+    @parameters.setter
+    def parameters(self, values: ArrayLike) -> None:
+        """Writes into them: ``net.parameters *= 0.5``."""
+        self._assign("parameters", self._flat("parameters"), values)
+
     @property
     def gradients(self) -> NDArray[Any]:
         """All gradients, flat, in the order of :attr:`parameters`."""
         return self._flat("gradients")
+
+    @gradients.setter
+    def gradients(self, values: ArrayLike) -> None:
+        """Writes into them."""
+        self._assign("gradients", self._flat("gradients"), values)
+
+    def _assign(self, name: str, into: NDArray[Any], value: ArrayLike) -> None:
+        who = type(self).__name__
+        array = _core.as_array(who, name, value)
+        if array.shape != into.shape:
+            raise ValueError(f"{who}: {name} must be {into.shape}; got {array.shape}")
+        into[...] = array
 
     # --- passes ---------------------------------------------------------------------------------
     def _core_for(self, x: ArrayLike) -> Compiled:
@@ -292,12 +309,13 @@ class Map:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it is made of and its parameters; gradients are left out."""
+        from mlpkern.dropout import dropouts_in
         from mlpkern.models import unpickled
 
         linears = self._linears()
         flat = [part for f in linears for part in (f.w.ravel(), f.b) if part is not None]
         numbers = np.concatenate(flat) if flat else np.zeros(0, np.float32)
-        return unpickled, (self.config(), numbers)
+        return unpickled, (self.config(), numbers, [f.passes for f in dropouts_in(self)])
 
     # --- to look at -----------------------------------------------------------------------------
     def _repr_html_(self) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from mlpkern._arguments import integer
 from mlpkern.activations import Activation, activation
-from mlpkern.dropout import Dropout
+from mlpkern.dropout import Dropout, dropouts_in
 from mlpkern.layers import Linear, checked_dtype
 from mlpkern.maps import Block, Map
 from mlpkern.program import ProgramBuilder
@@ -233,13 +233,15 @@ def from_config(config: dict[str, Any], dtype: DTypeLike = np.float32) -> Map:
     return _from_config(config, checked_dtype("from_config", dtype), [])
 
 
-def unpickled(config: dict[str, Any], numbers: NDArray[Any]) -> Map:
-    """The map of that architecture with those parameters: what pickle calls."""
+def unpickled(config: dict[str, Any], numbers: NDArray[Any], passes: Sequence[int] = ()) -> Map:
+    """The map of that architecture with those parameters, and its dropouts' passes, for pickle."""
     net = from_config(config, numbers.dtype)
     offset = 0
     for f in net._linears():
         f._block.parameters[f._offset : f._offset + f._size()] = numbers[offset:][: f._size()]
         offset += f._size()
+    for dropout, count in zip(dropouts_in(net), passes, strict=True):
+        dropout.passes = count
     return net
 
 

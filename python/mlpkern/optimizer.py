@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,7 @@ class Optimizer:
             parameters,
             gradients,
             [self.states.get(name) for name in _core.optimizer_states(who)],
+            [f._usage for f in net._linears()],
         )
         self._clip()
         self._blocks = [f._block for f in net._linears()]
@@ -134,7 +136,7 @@ class Optimizer:
     @property
     def groups(self) -> list[ParameterGroup]:
         """The parameters that differ in their hyperparameters; may be set as in the call."""
-        return list(self._groups)
+        return [replace(group, values=dict(group.values)) for group in self._groups]
 
     @groups.setter
     def groups(self, groups: Any) -> None:

@@ -59,6 +59,11 @@ def _read_group(who: str, net: Map, item: Any) -> ParameterGroup:
     if isinstance(item, ParameterGroup):
         selector: Any = (item.layers, item.part)
         layers, part, values = item.layers, item.part, item.values
+        if part not in (None, "w", "b") or not (layers is None or _are_numbers(layers)):
+            raise TypeError(
+                f"{who}: a ParameterGroup must have layers, a tuple of integers or None, and part "
+                f'"w", "b" or None; got {item!r}'
+            )
     elif isinstance(item, tuple | list) and len(item) == 2:
         selector, values = item
         layers, part = _selected(who, net, selector)
@@ -74,6 +79,10 @@ def _read_group(who: str, net: Map, item: Any) -> ParameterGroup:
             f"{who}: a group's hyperparameters must be a dict; got {type(values).__name__}"
         )
     return ParameterGroup(None if layers is None else tuple(layers), part, dict(values))
+
+
+def _are_numbers(layers: Any) -> bool:
+    return isinstance(layers, tuple | list) and all(type(i) is int for i in layers)
 
 
 def _selected(who: str, net: Map, selector: Any) -> tuple[tuple[int, ...] | None, str | None]:

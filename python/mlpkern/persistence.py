@@ -66,6 +66,11 @@ def save(path: StrPath, net: Any, metadata: Mapping[str, Any] | None = None) -> 
     ValueError
         Other networks own maps inside `net` (save its `copy()`), or it has over 10,000 maps.
     """
+    for ending, name in (("safetensors", "save_safetensors"), ("onnx", "to_onnx")):
+        if os.fspath(path).endswith(f".{ending}"):
+            raise ValueError(
+                f"save: path must not end in .{ending}, which {name} writes; got {path}"
+            )
     write_arrays(path, arrays_of("save", net, metadata))
 
 

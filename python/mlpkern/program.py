@@ -52,7 +52,7 @@ class ProgramBuilder:
 
     def dropout(self, value: int, dropout: Dropout) -> int:
         """``a = m s``, m a mask of 0 and 1/(1 - p); the identity where one does not train."""
-        if not self.training or dropout.p == 0:
+        if not self.training or dropout.p < 2**-33:  # which drops no number of 32 bits
             return value
         if not any(dropout is other for other in self.dropouts):
             self.dropouts.append(dropout)

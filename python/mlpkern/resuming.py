@@ -29,7 +29,7 @@ def resume(state: TrainingState, fitting: Fitting) -> None:
         generator = np.random.default_rng()
         generator.bit_generator.state = state.generator
         _restore_listeners(state, fitting)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"fit: {state.path} does not fit this training: {error!r}") from None
     _take_hyperparameters(fitting.optimizer, like_it)
     state.write_into(fitting.net, fitting.optimizer)
@@ -40,7 +40,7 @@ def resume(state: TrainingState, fitting: Fitting) -> None:
         fitting.history.setdefault(key, [])[:] = values
     if "lr" in fitting.history:  # with a schedule that is new, the optimizer's own before it
         rates = fitting.history["lr"]
-        rates[:0] = [config["lr"]] * (fitting.history.epochs - len(rates))
+        rates[:0] = [fitting.optimizer.config()["lr"]] * (fitting.history.epochs - len(rates))
     fitting.core.epoch = tuple(state.epoch)
 
 
@@ -107,11 +107,21 @@ def _take_hyperparameters(optimizer: Optimizer, like: Optimizer) -> None:
 
 
 def _restore_listeners(state: TrainingState, fitting: Fitting) -> None:
-    """Each callback takes the next state of its kind; one that is new begins afresh."""
+    """Each callback takes the next state of its kind; one that is new begins afresh.
+
+    Where one refuses its state, all are as they were.
+    """
     saved = [state.schedule, *state.callbacks]
-    for listener in (fitting.schedule, *fitting.callbacks):
-        kind = type(listener).__name__
-        found = next((s for s in saved if s.get("type") == kind), None)
-        if found is not None:
-            saved.remove(found)
-            listener.restore(found["state"])  # type: ignore[union-attr]
+    before: list[tuple[Any, Any]] = []
+    try:
+        for listener in (fitting.schedule, *fitting.callbacks):
+            kind = type(listener).__name__
+            found = next((s for s in saved if s.get("type") == kind), None)
+            if found is not None:
+                saved.remove(found)
+                before.append((listener, listener.state()))  # type: ignore[union-attr]
+                listener.restore(found["state"])  # type: ignore[union-attr]
+    except BaseException:
+        for listener, own in before:
+            listener.restore(own)
+        raise

@@ -489,7 +489,7 @@ void run_rows(const Kernels<T>& kernels, Report& report) {
     const double squares = kernels.sum_of_squares(m.data(), 0.75, rows * cols);
     report.line<T>("sum_of_squares").add(std::vector<double>{squares});
     Output<T> scaled(special), clamped(special);
-    kernels.scale(scaled.data(), T(0.3), rows * cols);
+    kernels.scale(scaled.data(), 0.3, rows * cols);
     kernels.clamp(clamped.data(), T(0.7), rows * cols);
     report.line<T>("scale").add(scaled.all());
     report.line<T>("clamp").add(clamped.all());

@@ -109,6 +109,8 @@ def run(args: argparse.Namespace) -> None:
         file=report,
         flush=True,
     )
+    if ranks.first() and (text := training_options.to_resume(args)):
+        print(text, file=report, flush=True)
     with threads(args.threads):
         history = _fit(net, loss, optimizer, *_standardized(data), args)
         result = _quality(model, data)

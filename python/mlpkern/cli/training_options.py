@@ -1,6 +1,7 @@
 """How `train` trains: its optimizer, schedule, dropout and checkpoints, as arguments."""
 
 import argparse
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -85,8 +86,21 @@ def check(args: argparse.Namespace) -> None:
     for name in ("checkpoint_every", "resume"):
         if getattr(args, name) and not args.checkpoint:
             raise UsageError(f"--{name.replace('_', '-')} needs --checkpoint")
+    if args.checkpoint and not args.resume and os.path.exists(args.checkpoint):
+        raise UsageError(
+            f"{args.checkpoint} is there already: --resume goes on from it; "
+            "to begin anew, delete it or name another file"
+        )
     if args.warm_up and args.warm_up >= args.epochs:
         raise UsageError(f"--warm-up must be less than --epochs {args.epochs}, not {args.warm_up}")
+
+
+def to_resume(args: argparse.Namespace) -> str | None:
+    """Return what to say of the checkpoint that training goes on from, where there is one."""
+    if not args.resume or not os.path.exists(args.checkpoint):
+        return None
+    done = len(mk.load_checkpoint(args.checkpoint).history["loss"])
+    return f"resuming  {args.checkpoint}, {done} of {args.epochs} epochs done"
 
 
 def optimizer(net: Any, args: argparse.Namespace) -> Any:

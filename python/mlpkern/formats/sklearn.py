@@ -34,8 +34,8 @@ def from_sklearn(estimator: Any, *, dtype: DTypeLike | None = None) -> Map:
 
     Parameters
     ----------
-    estimator : MLPClassifier, MLPRegressor, LinearRegression, Ridge, Lasso, ElasticNet,
-        LogisticRegression, or a Pipeline of a StandardScaler and one of them
+    estimator : MLPClassifier, MLPRegressor (also mlpkern's), LinearRegression, Ridge, Lasso,
+        ElasticNet, LogisticRegression, or a Pipeline of a StandardScaler and one of them
     dtype : {float32, float64}, optional
         By default that of the weights.
 
@@ -50,9 +50,14 @@ def from_sklearn(estimator: Any, *, dtype: DTypeLike | None = None) -> Map:
     """
     pipeline = library("from_sklearn", "sklearn.pipeline")
     wanted = None if dtype is None else checked_dtype("from_sklearn", dtype)
-    steps = [estimator]
+    steps: list[Any] = [estimator]
     if isinstance(estimator, pipeline.Pipeline):
         steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
+    own = getattr(steps[-1], "network_", None)  # of an estimator of mlpkern.sklearn
+    if isinstance(own, Map):
+        network = mk.from_config(own.config(), wanted or own.parameters.dtype)
+        network.parameters[...] = own.parameters
+        return mk.Chain(*(_standardize(step) for step in steps[:-1]), network)
     layers = _layers(steps[-1])
     kind = wanted or np.result_type(*(w for w, _, _ in layers))
     maps: list[Map] = [_standardize(step) for step in steps[:-1]]
