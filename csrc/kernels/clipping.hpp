@@ -2,6 +2,7 @@
 // What clipping gradients takes: the sum of their squares, and two ways to make them smaller, in place.
 #pragma once
 
+#include "kernels/vectors.hpp"
 #include "simd/vec.hpp"
 
 namespace mlpkern::MLPKERN_ISA {
@@ -48,21 +49,18 @@ MLPKERN_INLINE void store_wide(double* p, Vec<double> x, Index n) { store(p, x, 
 // x *= factor, in double: a factor may be smaller than floats are.
 template <class T>
 void scale(T* x, double factor, Index n) {
-  constexpr Index width = Vec<double>::width;
   const Vec<double> f(factor);
-  Index i = 0;
-  for (; i + width <= n; i += width) store_wide(x + i, f * load_wide(x + i));
-  if (i < n) store_wide(x + i, f * load_wide(x + i, n - i), n - i);
+  for_each_chunk<double>(
+      n, [=](Index i, auto... lanes) { store_wide(x + i, f * load_wide(x + i, lanes...), lanes...); });
 }
 
 // x into [-bound, bound]; NaN stays.
 template <class T>
 void clamp(T* x, T bound, Index n) {
   const Vec<T> most(bound), least(-bound);
-  const auto clamped = [=](Vec<T> v) { return min(most, max(least, v)); };
-  Index i = 0;
-  for (; i + Vec<T>::width <= n; i += Vec<T>::width) store(x + i, clamped(load(x + i)));
-  if (i < n) store(x + i, clamped(load(x + i, n - i)), n - i);
+  for_each_chunk<T>(n, [=](Index i, auto... lanes) {
+    store(x + i, min(most, max(least, load(x + i, lanes...))), lanes...);
+  });
 }
 
 }  // namespace mlpkern::MLPKERN_ISA

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "dispatch/table.hpp"
+#include "kernels/vectors.hpp"
 #include "simd/vec.hpp"
 
 namespace mlpkern::MLPKERN_ISA {
@@ -61,18 +62,6 @@ MLPKERN_INLINE void factors_of(Words words, const DropoutMask& mask, T* factors)
 }
 
 template <class T>
-MLPKERN_INLINE void multiply_some(const T* x, const T* factors, T* out, Index n) {
-  for (Index i = 0; i < n; i += Vec<T>::width) {
-    const Index left = n - i;
-    if (left >= Vec<T>::width) {
-      store(out + i, load(x + i) * load(factors + i));
-    } else {
-      store(out + i, load(x + i, left) * load(factors + i, left), left);
-    }
-  }
-}
-
-template <class T>
 void dropout(const T* x, T* out, Index first_row, Index rows, Index cols, Index stride,
              const DropoutMask& mask) {
   const Words lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, zeros = {};
@@ -89,7 +78,7 @@ void dropout(const T* x, T* out, Index first_row, Index rows, Index cols, Index 
       for (Index j = 0; j < cols; j += 2 * kWords) {
         draw(row, lanes + static_cast<std::uint32_t>(j / 2));
         const Index place = i * cols + j;
-        multiply_some(x + place, factors, out + place, at_most(cols - j, 2 * kWords));
+        multiply<T>(x + place, factors, out + place, at_most(cols - j, 2 * kWords));
       }
     }
     return;
@@ -99,10 +88,10 @@ void dropout(const T* x, T* out, Index first_row, Index rows, Index cols, Index 
     for (Index i = 0; i < stride; i += kWords) {  // in the last lanes there may be no sample
       draw(lanes + static_cast<std::uint32_t>(first_row + i), counter);
       const Index count = at_most(stride - i, kWords);
-      multiply_some(x + j * stride + i, factors, out + j * stride + i, count);
+      multiply<T>(x + j * stride + i, factors, out + j * stride + i, count);
       if (j + kWords >= cols) continue;
       const Index second = (j + kWords) * stride + i;
-      multiply_some(x + second, factors + kWords, out + second, count);
+      multiply<T>(x + second, factors + kWords, out + second, count);
     }
   }
 }

@@ -41,8 +41,6 @@ class Dropout(Map):
     .. [1] Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3. SC 2011.
     """
 
-    _is_dropout = True
-
     def __init__(self, p: float = 0.5, seed: int = 0) -> None:
         self.p = number("Dropout", "p", p, 0.0)
         if self.p > 1:

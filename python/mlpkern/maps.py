@@ -84,7 +84,7 @@ class Compiled:
             dropouts=[f._state for f in builder.dropouts],
         )
         self.training = self
-        if not training and any(m._is_dropout for m in net._maps()):
+        if builder.drops and not training:
             self.training = Compiled(dtype, net, inputs, training=True)
         self.predict, self.forward = self.core.predict, self.core.forward
         self.train_step = self.core.train_step
@@ -111,7 +111,6 @@ class Map:
     _current: Compiled | None = None  # the only one, where parameters fix inputs and dtype
     _called: Compiled | None = None  # the one that keeps what backward needs
     _owns_block = False
-    _is_dropout = False
 
     # --- what a kind of map says of itself ------------------------------------------------------
     def _emit(self, builder: ProgramBuilder, value: int) -> int:

@@ -25,6 +25,7 @@ class ProgramBuilder:
         self.operations: list[_core.Operation] = []
         self.linears: list[Linear] = []
         self.dropouts: list[Dropout] = []
+        self.drops = False  # whether there are dropouts, in use or not
 
     def _add(self, kind: str, inputs: list[int], width: int, *rest: Any) -> int:
         self.widths.append(width)
@@ -35,10 +36,7 @@ class ProgramBuilder:
 
     def linear(self, value: int, layer: Linear) -> int:
         """``s = x w + b``."""
-        if not any(layer is other for other in self.linears):
-            self.linears.append(layer)
-        index = next(i for i, other in enumerate(self.linears) if other is layer)
-        return self._add("linear", [value], layer.outputs, index, "", [])
+        return self._add("linear", [value], layer.outputs, _place(self.linears, layer), "", [])
 
     def activation(self, value: int, name: str, parameters: list[float]) -> int:
         """``a = f(s)``; the identity is no operation."""
@@ -52,12 +50,13 @@ class ProgramBuilder:
 
     def dropout(self, value: int, dropout: Dropout) -> int:
         """``a = m s``, m a mask of 0 and 1/(1 - p); the identity where one does not train."""
-        if not self.training or dropout.p < 2**-33:  # which drops no number of 32 bits
+        if dropout.p < 2**-33:  # which drops no number of 32 bits
             return value
-        if not any(dropout is other for other in self.dropouts):
-            self.dropouts.append(dropout)
-        index = next(i for i, other in enumerate(self.dropouts) if other is dropout)
-        return self._add("dropout", [value], self.widths[value], index, "", [])
+        self.drops = True
+        if not self.training:
+            return value
+        place = _place(self.dropouts, dropout)
+        return self._add("dropout", [value], self.widths[value], place, "", [])
 
     def standardize(self, value: int, numbers: list[float]) -> int:
         """``y = (x - mean) / scale``, the numbers D means and D scales."""
@@ -67,3 +66,12 @@ class ProgramBuilder:
         """Makes sure that the output is a value of its own."""
         if not self.operations:
             self._add("activation", [output], self.widths[output], 0, "Identity", [])
+
+
+def _place(parts: list[Any], part: Any) -> int:
+    """Where a part stands in a list that has each once; it is added where it is new."""
+    for i, other in enumerate(parts):
+        if other is part:
+            return i
+    parts.append(part)
+    return len(parts) - 1

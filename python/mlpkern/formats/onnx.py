@@ -110,7 +110,7 @@ class _Graph:
                 raise TypeError(f"to_onnx: {net!r} has no form in ONNX")
             value: str = formula(self, x, net._parameters)
             return value
-        if getattr(net, "_is_dropout", False):
+        if isinstance(net, mk.Dropout):
             return x
         if isinstance(net, mk.Standardize):
             return self._standardize(net, x)
