@@ -5,10 +5,10 @@
 //     for rows of c, MC at a time:                           a's block, packed into panels of MR
 //       for panels of MR rows, for panels of NR columns:     the microkernel
 //
-// Whether b and a are packed is decided by the bytes that are read again. Narrow products are made as c' = b'
-// a', with the rows of c in the lanes of the registers, where c's columns would leave most lanes empty. None
-// of this changes a bit: every element of c is one chain over k, continued from c from one block of KC to the
-// next.
+// Whether b and a are packed is decided by the bytes that are read again. Products with few columns, and
+// those of a few rows with a transpose, are made as c' = b' a', with the rows of c in the lanes of the
+// registers. None of this changes a bit: every element of c is one chain over k, continued from c from one
+// block of KC to the next.
 #pragma once
 
 #include "gemm/microkernel.hpp"
@@ -17,9 +17,11 @@
 
 namespace mlpkern::MLPKERN_ISA {
 
+constexpr Index kLaneColumns = 512;  // of c, turned: 128 kB
+
 template <class T>
 constexpr Index gemm_scratch_size() {
-  return Blocking<T>::KC * (Blocking<T>::NC + Blocking<T>::MC) + Blocking<T>::NR * Blocking<T>::NR;
+  return Blocking<T>::b_size + Blocking<T>::a_size + kLaneColumns * Blocking<T>::NR;
 }
 
 // The bytes from the first to the last row of a block, KC rows high at most.
@@ -28,17 +30,27 @@ Index block_span(Matrix<const T> m) {
   return smaller(m.rows, Blocking<T>::KC) * m.row_stride * static_cast<Index>(sizeof(T));
 }
 
-// Whether to copy b: where its rows are not contiguous, and where many rows of a read a block of it again
-// and again (once for every MR rows) that spans more than stays in L2 (1 MB).
-template <class T>
-bool packing_b_pays(Matrix<const T> b, Index rows) {
-  return b.col_stride != 1 || (rows > 64 && block_span(b) > 800 << 10);
-}
+// How the loops around the microkernel go.
+struct Loops {
+  bool pack_a, pack_b;
+  Index nc;     // columns of a block of b
+  Index group;  // rows of a, a multiple of MR, that pass by a panel of b before the next panel's turn
+};
 
-// Whether to copy a: where its columns are far apart, and each is read for more than one panel of b.
+// b is copied where its rows are not contiguous, or where a block of it would take most of L2 (1 MB) and is
+// read again; then its panels come from L2, and all rows of a block of a pass by each. Where b is not copied,
+// L2 holds it, and it passes by each panel of a. a is copied where its columns are far apart and each is read
+// for more than one panel of b; then it should not be copied for each few columns of b.
 template <class T>
-bool packing_a_pays(Matrix<const T> a, Index cols) {
-  return a.col_stride != 1 && cols > Blocking<T>::NR && block_span(transposed(a)) > 256 << 10;
+Loops loops_for(Matrix<const T> a, Matrix<const T> b, Matrix<T> c) {
+  using Block = Blocking<T>;
+  constexpr Index kL2 = 1 << 20, kFewRows = 64, kFewColumns = 4 * Block::NR;
+  const Index most = c.rows > kFewRows ? kL2 / 4 * 3 : kL2;
+  const bool pack_b = b.col_stride != 1 || (c.rows > Block::MR && block_span(b) > most);
+  const bool pack_a =
+      a.col_stride != 1 && c.cols > Block::NR && (pack_b || block_span(transposed(a)) > kL2 / 4);
+  return {pack_a, pack_b, pack_b && !pack_a && c.rows <= 4 * Block::MC ? kFewColumns : Block::NC,
+          pack_b ? Block::MC : Block::MR};
 }
 
 // c (m, n) for m <= MC, k <= KC, n <= NC. The panels of b are either packed or b itself, those of a too.
@@ -57,26 +69,23 @@ MLPKERN_INLINE const T* bias_from(Start start, const T* bias, Index i, Index j) 
 }
 
 template <class T>
-void gemm_block(Panels<T> a, Panels<T> b, Matrix<T> c, Index k, Start start, const T* bias) {
+void gemm_block(Panels<T> a, Panels<T> b, Matrix<T> c, Index k, Index group, Start start, const T* bias) {
   using Block = Blocking<T>;
-  const Index tiles = ceil_div(c.cols, Block::NR);
-  for (Index i = 0; i < c.rows; i += Block::MR, a.data += a.step) {
-    const Index m = smaller(Block::MR, c.rows - i);
-    // The rows of a that come next, a share of them before each tile.
-    const Index next = i + Block::MR < c.rows ? smaller(Block::MR, c.rows - i - Block::MR) : 0;
-    const Index share = a.stride == 1 ? ceil_div(k, tiles) : 0;
-    for (Index j = 0; j < tiles; ++j) {
-      const Index n = smaller(Block::NR, c.cols - j * Block::NR);
-      T* const corner = c.data + i * c.row_stride + j * Block::NR;
-      for (Index r = 0; r < next; ++r) {
-        prefetch_row(a.data + a.step + r * a.within + j * share, smaller(share, k - j * share));
+  for (Index first = 0; first < c.rows; first += group) {
+    const Index end = smaller(first + group, c.rows);
+    for (Index j = 0; j < c.cols; j += Block::NR) {
+      const Index n = smaller(Block::NR, c.cols - j);
+      for (Index i = first; i < end; i += Block::MR) {
+        const Index m = smaller(Block::MR, end - i);
+        T* const corner = c.data + i * c.row_stride + j;
+        T* const next = i + Block::MR < end ? corner + Block::MR * c.row_stride
+                                            : c.data + first * c.row_stride + j + Block::NR;
+        const T* const a_panel = a.data + i / Block::MR * a.step;
+        const T* const b_panel = b.data + j / Block::NR * b.step;
+        const Tile<T> tile = {a_panel, a.within, a.stride,     b_panel, b.stride,
+                              corner,  next,     c.row_stride, n,       k};
+        kMicrokernels<T>.choose(m, n)(tile, start, bias_from(start, bias, i, j));
       }
-      if (j + 1 < tiles) {
-        for (Index r = 0; r < m; ++r) prefetch_row(corner + r * c.row_stride + Block::NR, Block::NR);
-      }
-      const Tile<T> tile = {a.data,       a.within, a.stride, b.data + j * b.step, b.stride, corner,
-                            c.row_stride, n,        k};
-      kMicrokernels<T>.choose(m, n)(tile, start, bias_from(start, bias, i, j * Block::NR));
     }
   }
 }
@@ -84,25 +93,26 @@ void gemm_block(Panels<T> a, Panels<T> b, Matrix<T> c, Index k, Start start, con
 template <class T>
 void gemm_direct(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start, const T* bias, T* scratch) {
   using Block = Blocking<T>;
-  T* const a_panels = scratch + Block::KC * Block::NC;
-  const bool pack_b = packing_b_pays(b, c.rows);
-  const bool pack_a = packing_a_pays(a, c.cols);
-  for (Index j = 0; j < c.cols; j += Block::NC) {
-    const Index n = smaller(Block::NC, c.cols - j);
+  T* const a_panels = scratch + Block::b_size;
+  const Loops loops = loops_for(a, b, c);
+  for (Index j = 0; j < c.cols; j += loops.nc) {
+    const Index n = smaller(loops.nc, c.cols - j);
     Index p = 0;
     do {  // once even where k = 0: c is then what it starts from
       const Index k = smaller(Block::KC, a.cols - p);
       const Matrix<const T> b_block = cols_of(rows_of(b, p, k), j, n);
       const Start from = p == 0 ? start : Start::accumulate;
-      if (pack_b) pack_columns<Block::NR>(b_block, scratch);
-      const Panels<T> b_panels = pack_b ? Panels<T>{scratch, k * Block::NR, Block::NR, 1}
-                                        : Panels<T>{b_block.data, Block::NR, b.row_stride, 1};
+      if (loops.pack_b) pack_columns<Block::NR>(b_block, scratch);
+      const Panels<T> b_panels = loops.pack_b
+                                     ? Panels<T>{scratch, Block::panel_step(k, Block::NR), Block::NR, 1}
+                                     : Panels<T>{b_block.data, Block::NR, b.row_stride, 1};
       for (Index i = 0; i < c.rows; i += Block::MC) {
         const Matrix<const T> a_block = cols_of(rows_of(a, i, smaller(Block::MC, c.rows - i)), p, k);
-        if (pack_a) pack_columns<Block::MR>(transposed(a_block), a_panels);
-        gemm_block(pack_a ? Panels<T>{a_panels, k * Block::MR, Block::MR, 1}
-                          : Panels<T>{a_block.data, Block::MR * a.row_stride, a.col_stride, a.row_stride},
-                   b_panels, cols_of(rows_of(c, i, a_block.rows), j, n), k, from,
+        if (loops.pack_a) pack_columns<Block::MR>(transposed(a_block), a_panels);
+        gemm_block(loops.pack_a
+                       ? Panels<T>{a_panels, Block::panel_step(k, Block::MR), Block::MR, 1}
+                       : Panels<T>{a_block.data, Block::MR * a.row_stride, a.col_stride, a.row_stride},
+                   b_panels, cols_of(rows_of(c, i, a_block.rows), j, n), k, loops.group, from,
                    bias_from(from, bias, i, j));
       }
       p += k;
@@ -110,36 +120,46 @@ void gemm_direct(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start,
   }
 }
 
-// c' = start + b' a', NR rows of c at a time, in a square of scratch.
+// c' = start + b' a', NR rows and kLaneColumns columns of c at a time, in scratch.
 template <class T>
 void gemm_rows_in_lanes(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start, const T* bias,
                         T* scratch) {
   constexpr Index NR = Blocking<T>::NR;
-  T* const square = scratch + Blocking<T>::KC * (Blocking<T>::NC + Blocking<T>::MC);
+  T* const turned = scratch + Blocking<T>::b_size + Blocking<T>::a_size;
   for (Index i = 0; i < c.rows; i += NR) {
     const Index m = smaller(NR, c.rows - i);
-    const Matrix<T> c_rows = rows_of(c, i, m);
-    for (Index j = 0; j < c.cols && start != Start::zero; ++j) {
-      for (Index r = 0; r < m; ++r) {
-        square[j * NR + r] = start == Start::accumulate ? c_rows.data[r * c.row_stride + j]
-                                                        : *bias_from(start, bias, i + r, j);
+    const Matrix<const T> a_turned = transposed(rows_of(a, i, m));
+    for (Index j = 0; j < c.cols; j += kLaneColumns) {
+      const Index n = smaller(kLaneColumns, c.cols - j);
+      const Matrix<T> block = cols_of(rows_of(c, i, m), j, n);
+      if (start == Start::accumulate) {
+        transpose_columns<T>({block.data, n, m, 1, block.row_stride}, turned, NR);
+      } else if (start != Start::zero) {
+        for (Index q = 0; q < n; ++q) {
+          for (Index r = 0; r < m; ++r) turned[q * NR + r] = *bias_from(start, bias, i + r, j + q);
+        }
       }
-    }
-    gemm_direct(transposed(b), transposed(rows_of(a, i, m)), Matrix<T>{square, c.cols, m, NR, 1},
-                start == Start::zero ? start : Start::accumulate, static_cast<const T*>(nullptr), scratch);
-    for (Index r = 0; r < m; ++r) {
-      for (Index j = 0; j < c.cols; ++j) c_rows.data[r * c.row_stride + j] = square[j * NR + r];
+      gemm_direct(transposed(cols_of(b, j, n)), a_turned, Matrix<T>{turned, n, m, NR, 1},
+                  start == Start::zero ? start : Start::accumulate, static_cast<const T*>(nullptr), scratch);
+      transpose_columns<T>({turned, m, n, 1, NR}, block.data, block.row_stride);
     }
   }
 }
 
-// Registers of fused multiply-adds for each row of a and each k: ceil(n / width), or n / width and what it
-// costs to turn a's rows into lanes.
+// Whether rows of c in lanes take less than columns, in cycles of a register's fused multiply-add. Where c
+// has few columns: for each row and k, ceil(cols / width), or cols / width and what it costs to turn a. Where
+// b is a transpose: either b is turned, at half a cycle an element, or a and c are, and some lanes stay
+// empty.
 template <class T>
-bool rows_in_lanes_pay(Matrix<const T> a, Matrix<T> c) {
-  constexpr Index W = Vec<T>::width;
-  if (c.rows < W || c.cols > 2 * W || c.cols % W == 0) return false;
-  const Index quarters = a.row_stride == 1 ? 0 : 2;  // a transposed copy: half a register's cycle an element
+bool rows_in_lanes_pay(Matrix<const T> a, Matrix<const T> b, Matrix<T> c) {
+  constexpr Index W = Vec<T>::width, kMostRows = 256;
+  if (c.cols > 2 * W) {
+    if (b.row_stride != 1 || b.col_stride == 1 || c.rows > kMostRows) return false;
+    const Index empty = rounded_up(c.rows, W) - c.rows;
+    return 2 * empty * a.cols * c.cols <= W * (a.cols * c.cols - c.rows * (a.cols + c.cols));
+  }
+  if (c.rows < W || c.cols % W == 0) return false;
+  const Index quarters = a.row_stride == 1 ? 0 : 2;  // half a register's cycle an element
   return 4 * ceil_div(c.cols, W) * W > 4 * c.cols + quarters * W;
 }
 
@@ -147,7 +167,7 @@ template <class T>
 void gemm(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start, const T* bias, T* scratch) {
   if (const Thin how = thinness(a, b, c, start); how != Thin::no) {
     gemm_thin(how, a, b, c, start, bias);
-  } else if (rows_in_lanes_pay(a, c)) {
+  } else if (rows_in_lanes_pay(a, b, c)) {
     gemm_rows_in_lanes(a, b, c, start, bias, scratch);
   } else {
     gemm_direct(a, b, c, start, bias, scratch);

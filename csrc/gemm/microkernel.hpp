@@ -24,6 +24,7 @@ struct Tile {
   const T* b;
   Index b_stride;
   T* c;
+  T* next;  // the tile that comes next, asked for meanwhile
   Index c_stride;
   Index n, k;
 };
@@ -55,7 +56,7 @@ void microkernel(const Tile<T>& tile, Start start, const T* bias) {
   }
   const T* a = tile.a;
   const T* b = tile.b;
-  for (Index p = 0; p < tile.k; ++p, a += tile.a_col, b += tile.b_stride) {
+  const auto step = [&]() __attribute__((always_inline)) {
     Vec<T> row[Vectors];
     MLPKERN_UNROLL
     for (Index j = 0; j < Vectors; ++j) {
@@ -68,7 +69,18 @@ void microkernel(const Tile<T>& tile, Start start, const T* bias) {
       MLPKERN_UNROLL
       for (Index j = 0; j < Vectors; ++j) acc[i][j] = fma(factor, row[j], acc[i][j]);
     }
+    a += tile.a_col;
+    b += tile.b_stride;
+  };
+  // All lines at once would keep b's from coming.
+  constexpr Index kLines = Rows * Vectors;
+  const Index steps = tile.k >= 16 * kLines ? 16 : tile.k >= 4 * kLines ? 4 : 1;  // for each line
+  Index p = 0;
+  for (Index line = 0; line < kLines && p + steps <= tile.k; ++line) {
+    __builtin_prefetch(tile.next + line / Vectors * tile.c_stride + line % Vectors * Vec<T>::width, 1);
+    for (const Index end = p + steps; p < end; ++p) step();
   }
+  for (; p < tile.k; ++p) step();
   MLPKERN_UNROLL
   for (Index i = 0; i < Rows; ++i) {
     T* c = tile.c + i * tile.c_stride;

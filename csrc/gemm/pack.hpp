@@ -26,7 +26,7 @@ template <Index Width, class T>
 MLPKERN_INLINE void copy_rows(Matrix<const T> m, T* panels) {
   constexpr Index W = Vec<T>::width;
   constexpr Index kRowsAhead = 8;
-  const Index step = m.rows * Width;
+  const Index step = Blocking<T>::panel_step(m.rows, Width);
   for (Index p = 0; p < m.rows; ++p) {
     const T* row = m.data + p * m.row_stride;
     T* target = panels + p * Width;
@@ -82,7 +82,8 @@ MLPKERN_INLINE void transpose_columns(Matrix<const T> m, T* to, Index stride) {
 template <Index Width, class T>
 void pack_columns(Matrix<const T> m, T* panels) {
   if (m.col_stride == 1) return copy_rows<Width>(m, panels);
-  for (Index first = 0; first < m.cols; first += Width, panels += m.rows * Width) {
+  const Index step = Blocking<T>::panel_step(m.rows, Width);
+  for (Index first = 0; first < m.cols; first += Width, panels += step) {
     const Matrix<const T> group = cols_of(m, first, smaller(Width, m.cols - first));
     if (m.row_stride == 1) {
       transpose_columns(group, panels, Width);

@@ -34,7 +34,7 @@ int Network<T>::crew_for(Index items, Index rows) const {
 
 template <class T>
 void Network<T>::predict(const T* x, Index n, T* y) const {
-  const Tiling tiling = tiling_of_forward<T>(program_, n);
+  const Tiling tiling = tiling_of_forward<T>(program_, n).shared_by(workers(n));
   const Index D = program_.input_width(), K = program_.output_width(), last = program_.output();
   const int crew = crew_for(tiling.tiles(), n);
   const Lease workspace(idle_, crew, tiling.tile, program_, {true, false});
@@ -57,7 +57,7 @@ double Network<T>::value(const T* x, const Targets<T>& targets, Index n, const L
   Loss loss = asked;
   const std::size_t operations = pair_with_loss(loss);
   const Index D = program_.input_width(), last = output_of(operations), K = program_.widths[at(last)];
-  const Tiling tiling = tiling_of_forward<T>(program_, n);
+  const Tiling tiling = tiling_of_forward<T>(program_, n).shared_by(workers(n));
   const int crew = crew_for(tiling.tiles(), n);
   std::vector<double> cost(at(n)), factor(at(n));
   const Lease workspace(idle_, crew, tiling.tile, program_, {true, false});

@@ -11,23 +11,32 @@ namespace mlpkern {
 
 namespace {
 
-// The block of c that one item computes. The fewer items, the less often b is packed; but there are four a
-// worker, so that they end together, and none has more than some 10 ms of work, so that Ctrl-C comes through
-// (100 ms on the baseline).
-struct Block {
-  Index rows, cols;
+// The blocks of c: `down` times `across` of them. One has work for some 10 ms at most for each kDepth of k,
+// so that Ctrl-C comes through (100 ms on the baseline).
+struct Blocks {
+  Index rows, cols;  // of one
+  Index down, across;
 };
-Block block_of(Index rows, Index cols, Index k, int crew) {
-  constexpr Index kFewestRows = 96, kFewestCols = 512;
-  constexpr double kMostWork = 3e8;  // multiply-adds
-  const double row_work = static_cast<double>(cols) * static_cast<double>(k);
-  const Index items = crew == 1 ? 1 : 4 * crew;
-  const auto most_rows = static_cast<Index>(kMostWork / std::max(row_work, 1.0));
-  const Index m = std::max(kFewestRows, std::min(ceil_div(rows, items), most_rows));
-  if (rows <= m && crew > 1) return {m, kFewestCols};  // few rows: share out the columns
-  const auto most_cols =
-      static_cast<Index>(kMostWork / (static_cast<double>(m) * static_cast<double>(k) + 1));
-  return {m, most_cols >= cols ? cols : std::max(kFewestCols, most_cols / kFewestCols * kFewestCols)};
+constexpr Index kMostRows = 512, kMostCols = 768, kDepth = 1536;
+
+// Two a worker, so that they end together. Each copies the rows of b that it needs, and those of a where
+// their elements are apart; so the columns are shared out where b alone is copied, else the rows.
+Blocks blocks_of(Index rows, Index cols, bool copies_a, int crew) {
+  constexpr Index kFewestRows = 96, kFewestCols = 128;
+  Index down = ceil_div(rows, kMostRows), across = ceil_div(cols, kMostCols);
+  const Index items = crew == 1 ? 1 : 2 * crew;
+  const auto share_rows = [&] {
+    down = std::max(down, std::min(ceil_div(items, across), rows / kFewestRows));
+  };
+  const auto share_cols = [&] {
+    across = std::max(across, std::min(ceil_div(items, down), cols / kFewestCols));
+  };
+  if (copies_a) share_rows();
+  share_cols();
+  share_rows();
+  // Multiples of the microkernels' sizes.
+  const Index m = rounded_up(ceil_div(rows, down), 6), n = rounded_up(ceil_div(cols, across), 64);
+  return {m, n, ceil_div(rows, m), ceil_div(cols, n)};
 }
 
 // c = start + a b by blocks. The chains of the elements are the same whoever computes them.
@@ -37,13 +46,19 @@ void product(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start, con
   const auto& kernels = active_kernels<T>();
   const int crew =
       workers_for(static_cast<double>(c.rows) * static_cast<double>(c.cols) * static_cast<double>(a.cols));
-  const Block block = block_of(c.rows, c.cols, a.cols, crew);
-  const Index across = ceil_div(c.cols, block.cols);
-  parallel_for(ceil_div(c.rows, block.rows) * across, crew, [&](Index item, int) {
-    const Index i = item / across * block.rows, j = item % across * block.cols;
-    const Index m = std::min(block.rows, c.rows - i), n = std::min(block.cols, c.cols - j);
-    kernels.gemm(rows_of(a, i, m), cols_of(b, j, n), cols_of(rows_of(c, i, m), j, n), start,
-                 bias == nullptr ? nullptr : bias + j, thread_scratch<T>());
+  const Blocks blocks = blocks_of(c.rows, c.cols, a.col_stride != 1, crew);
+  parallel_for(blocks.down * blocks.across, crew, [&](Index item, int) {
+    const Index i = item / blocks.across * blocks.rows, j = item % blocks.across * blocks.cols;
+    const Index m = std::min(blocks.rows, c.rows - i), n = std::min(blocks.cols, c.cols - j);
+    Index p = 0;
+    do {  // once even where k = 0
+      if (p > 0) poll();
+      const Index k = std::min(kDepth, a.cols - p);
+      kernels.gemm(cols_of(rows_of(a, i, m), p, k), cols_of(rows_of(b, p, k), j, n),
+                   cols_of(rows_of(c, i, m), j, n), p == 0 ? start : Start::accumulate,
+                   p > 0 || bias == nullptr ? nullptr : bias + j, thread_scratch<T>());
+      p += k;
+    } while (p < a.cols);
   });
 }
 

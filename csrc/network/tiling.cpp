@@ -20,20 +20,6 @@ Index fitting(Index bytes_a_row, Index step, Index fewest, Index most) {
   return std::clamp(rows / step * step, fewest, most);
 }
 
-}  // namespace
-
-template <class T>
-Tiling tiling_of_forward(const Program& program, Index n) {
-  const Index both = 2 * program.widest() * static_cast<Index>(sizeof(T));  // one is read, one is written
-  if (turns(program, n)) {
-    return {n, std::min(rounded_up(n, kLanes<T>), fitting(both, 64, 64, 256)), n, kLanes<T>};
-  }
-  // 96 rows keep products bound by arithmetic, though weights are read again for each tile.
-  return {n, std::min(std::max<Index>(n, 1), fitting(both, 96, 96, 384)), n, 0};
-}
-
-namespace {
-
 // Chunks cost a copy of the gradients each, to be written and folded: at most 16, of 64 rows or more, and
 // only where the parameters take up to 512 kB. Without chunks, threads share out layers, row after row.
 template <class T>
@@ -46,17 +32,33 @@ Index rows_of_chunk(Index n) {
   return std::max(kFewestRows, ceil_div(n, kMostChunks));
 }
 
+// A tile of rows through weights that do not stay in L2: so many that reading and packing the weights, once
+// for each tile, takes little beside their product. With 192 rows, 4096 through 1024x5 took 5 % more.
+constexpr Index kRowsOfLarge = 512;
+
 }  // namespace
+
+template <class T>
+Tiling tiling_of_forward(const Program& program, Index n) {
+  const Index both = 2 * program.widest() * static_cast<Index>(sizeof(T));  // one is read, one is written
+  if (turns(program, n)) {
+    return {n, std::min(rounded_up(n, kLanes<T>), fitting(both, 64, 64, 256)), n, kLanes<T>};
+  }
+  if (!in_chunks<T>(program)) return {n, std::clamp<Index>(n, 1, kRowsOfLarge), n, 0};
+  // 96 rows keep products bound by arithmetic, though weights are read again for each tile.
+  return {n, std::min(std::max<Index>(n, 1), fitting(both, 96, 96, 384)), n, 0};
+}
 
 template <class T>
 Tiling tiling_in_rows(const Program& program, Index n, Index sets, Index sheets) {
   const Index all = sets * program.sum_of_widths() * static_cast<Index>(sizeof(T));
+  if (!in_chunks<T>(program)) {
+    return {n, std::clamp<Index>(n, 1, rounded_up(ceil_div(kRowsOfLarge, sheets), 8)), n, 0};
+  }
   const Index fewest = rounded_up(ceil_div(96, sheets), 8);  // a product's rows are `sheets` times as many
   Tiling t{n, std::min(std::max<Index>(n, 1), fitting(all, sheets == 1 ? 48 : 8, fewest, 384)), n, 0};
-  if (in_chunks<T>(program)) {
-    t.chunk = std::min(n, rounded_up(rows_of_chunk(n), 8));
-    t.tile = std::min(t.tile, std::max<Index>(t.chunk, 1));
-  }
+  t.chunk = std::min(n, rounded_up(rows_of_chunk(n), 8));
+  t.tile = std::min(t.tile, std::max<Index>(t.chunk, 1));
   return t;
 }
 

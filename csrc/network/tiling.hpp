@@ -30,6 +30,14 @@ struct Tiling {
     return {first, count, lanes == 0 ? 0 : rounded_up(count, lanes)};
   }
   Rows rows_of_tile(Index i) const { return rows(i * tile, n); }
+
+  // For a pass that adds up nothing over the rows: a tile for each of the crew, at least.
+  Tiling shared_by(int crew) const {
+    Tiling t = *this;
+    const Index share = rounded_up(ceil_div(n, crew), lanes == 0 ? 1 : lanes);
+    t.tile = share < tile ? share : tile;
+    return t;
+  }
 };
 
 // For a forward pass alone.

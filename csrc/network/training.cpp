@@ -86,11 +86,10 @@ void Network<T>::descend_in_chunks(const Descent& descent, const Prepare& prepar
 template <class T>
 template <class Prepare>
 void Network<T>::descend_in_layers(const Descent& descent, const Prepare& prepare) {
-  constexpr Index kRowsAtOnce = 4096;
+  constexpr Index kRowsAtOnce = 1024, kMostInputs = 510;
   const Index n = descent.tiling.n, D = program_.input_width();
   const int crew = workers(3 * n);
-  const Index tile = std::min(descent.tiling.tile, rounded_up(ceil_div(n, crew), 6));
-  const Tiling tiling = {n, tile, n, 0};
+  const Tiling tiling = descent.tiling.shared_by(crew);
   const Lease workspace(idle_, 1, n, program_, {descent.kept == nullptr, true});
   Worker<T>& whole = workspace[0];
   const Values<T> d = {whole.gradients.starts().data(), 0};
@@ -102,7 +101,7 @@ void Network<T>::descend_in_layers(const Descent& descent, const Prepare& prepar
     const Operation& op = program_.operations[k];
     if (op.kind == Operation::Kind::linear) {
       const Index inputs = program_.widths[at(op.inputs.front())];
-      const Index block = std::clamp<Index>(rounded_up(ceil_div(inputs, crew), 6), 6, 96);
+      const Index block = std::clamp<Index>(rounded_up(ceil_div(inputs, 2 * crew), 6), 6, kMostInputs);
       const Index blocks = std::max<Index>(ceil_div(inputs, block), 1);  // without inputs, one for db
       parallel_for(blocks, crew, [&](Index i, int) {
         for (Index first = 0; first < n; first += kRowsAtOnce) {  // one chain, in pieces
