@@ -516,6 +516,19 @@ def test_freeze_of_any_map(rng: np.random.Generator) -> None:
         assert_same_bits(net.freeze()(x), net.predict(x))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_freeze_of_large_layers(isa: str, dtype: type, rng: np.random.Generator) -> None:
+    """Packed weights: more inputs than a block of them, outputs that end inside a panel."""
+    net = mk.MLP([1100, 130, 65, 3], dtype=dtype, seed=0)
+    frozen = net.freeze()
+    for n in (0, 1, 2, 5, 6, 7, 97, 530):
+        x = rng.normal(size=(n, 1100)).astype(dtype)
+        assert_same_bits(frozen(x), net.predict(x))
+    for other in mk.isas():
+        mk.set_isa(other)  # whose panels have another width
+        assert_same_bits(frozen(x), net.predict(x))
+
+
 @pytest.mark.parametrize("structure", STRUCTURES, ids=lambda f: f.__name__)
 def test_copy(structure: Callable[..., Any], rng: np.random.Generator) -> None:
     net = structure(mk, np.float64)

@@ -240,6 +240,7 @@ void bind_networks(py::module_& m) {
            py::arg("layers"), py::arg("parameters"), py::arg("gradients"), py::arg("usages"),
            py::arg("dropouts"))
       .def("predict", &NetworkObject::predict, py::arg("x"), py::arg("out"))
+      .def("freeze", &NetworkObject::freeze)
       .def("forward", &NetworkObject::forward, py::arg("x"))
       .def("backward", &NetworkObject::backward, py::arg("dy"), py::arg("need_dx"), py::arg("before_last"),
            py::arg("gradients"))

@@ -38,6 +38,7 @@ class NetworkObject {
   virtual ~NetworkObject() = default;
   // networks.cpp
   virtual py::array predict(const py::object& x, const py::object& out) const = 0;
+  virtual void freeze() = 0;
   virtual py::array forward(const py::object& x) = 0;
   virtual py::object backward(const py::object& dy, bool need_dx, bool before_last,
                               const ArrayPairs& gradients) = 0;
@@ -88,6 +89,7 @@ class NetworkOf final : public NetworkObject {
   NetworkOf(Program program, const ArrayPairs& parameters, const ArrayPairs& gradients, Usages usages);
 
   py::array predict(const py::object& x, const py::object& out) const override;
+  void freeze() override { network_.pack_weights(); }
   py::array forward(const py::object& x) override;
   py::object backward(const py::object& dy, bool need_dx, bool before_last,
                       const ArrayPairs& gradients) override;

@@ -110,6 +110,13 @@ struct Kernels {
   void (*gemm)(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start, const T* bias, T* scratch);
   Index gemm_scratch;
 
+  // The same product for a b that stays: pack copies it, into packed_size elements, 64-byte aligned, as
+  // gemm_packed reads it best. packed_size is 0 where gemm is as fast. a, whose col_stride is 1, has as many
+  // columns as b had rows.
+  Index (*packed_size)(Index rows, Index cols);
+  void (*pack)(Matrix<const T> b, T* packed);
+  void (*gemm_packed)(Matrix<const T> a, const T* packed, Matrix<T> c, Start start, const T* bias);
+
   // sums[j] += m(0, j) + m(1, j) + …, added one row after the other; m has col_stride 1.
   void (*add_column_sums)(Matrix<const T> m, T* sums);
 

@@ -46,7 +46,7 @@ Loops loops_for(Matrix<const T> a, Matrix<const T> b, Matrix<T> c) {
   using Block = Blocking<T>;
   constexpr Index kL2 = 1 << 20, kFewRows = 64, kFewColumns = 4 * Block::NR;
   const Index most = c.rows > kFewRows ? kL2 / 4 * 3 : kL2;
-  const bool pack_b = b.col_stride != 1 || (c.rows > Block::MR && block_span(b) > most);
+  const bool pack_b = b.col_stride != 1 || (c.rows > 2 && block_span(b) > most);
   const bool pack_a =
       a.col_stride != 1 && c.cols > Block::NR && (pack_b || block_span(transposed(a)) > kL2 / 4);
   return {pack_a, pack_b, pack_b && !pack_a && c.rows <= 4 * Block::MC ? kFewColumns : Block::NC,
@@ -117,6 +117,35 @@ void gemm_direct(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start,
       }
       p += k;
     } while (p < a.cols);
+  }
+}
+
+// b is packed only where it is large and has columns for the lanes: in L1 and L2 it serves as it is.
+template <class T>
+Index packed_size(Index rows, Index cols) {
+  constexpr Index kSmall = 64 << 10;
+  if (cols <= 2 * Vec<T>::width || rows * cols * static_cast<Index>(sizeof(T)) <= kSmall) return 0;
+  return ceil_div(cols, Blocking<T>::NR) * Blocking<T>::panel_step(rows, Blocking<T>::NR);
+}
+
+template <class T>
+void pack(Matrix<const T> b, T* packed) {
+  pack_columns<Blocking<T>::NR>(b, packed);
+}
+
+// All rows of a block of a pass by a panel of b, KC of its rows at a time.
+template <class T>
+void gemm_packed(Matrix<const T> a, const T* packed, Matrix<T> c, Start start, const T* bias) {
+  using Block = Blocking<T>;
+  for (Index i = 0; i < c.rows; i += Block::MC) {
+    const Index m = smaller(Block::MC, c.rows - i);
+    for (Index p = 0; p < a.cols; p += Block::KC) {
+      const Index k = smaller(Block::KC, a.cols - p);
+      const Panels<T> a_panels = {a.data + i * a.row_stride + p, Block::MR * a.row_stride, 1, a.row_stride};
+      const Panels<T> b_panels = {packed + p * Block::NR, Block::panel_step(a.cols, Block::NR), Block::NR, 1};
+      const Start from = p == 0 ? start : Start::accumulate;
+      gemm_block(a_panels, b_panels, rows_of(c, i, m), k, Block::MC, from, bias_from(from, bias, i, 0));
+    }
   }
 }
 

@@ -73,6 +73,9 @@ template <class T>
 void fill_linear(Kernels<T>& table) {
   table.gemm = gemm<T>;
   table.gemm_scratch = gemm_scratch_size<T>();
+  table.packed_size = packed_size<T>;
+  table.pack = pack<T>;
+  table.gemm_packed = gemm_packed<T>;
   table.sum_over_lanes = sum_over_lanes<T>;
   table.transpose = transpose_rows<T>;
   table.add_column_sums = add_column_sums<T>;

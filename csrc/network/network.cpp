@@ -33,6 +33,19 @@ int Network<T>::crew_for(Index items, Index rows) const {
 }
 
 template <class T>
+void Network<T>::pack_weights() {
+  const Kernels<T>& kernels = active_kernels<T>();
+  PackedWeights<T> packed = {&kernels, {}};
+  for (std::size_t i = 0; i < program_.layers.size(); ++i) {
+    const Layer& layer = program_.layers[i];
+    const Index size = kernels.packed_size(layer.inputs, layer.outputs);
+    AlignedBuffer<T>& weights = packed.layers.emplace_back(size);
+    if (size > 0) kernels.pack(dense<const T>(parameters_[i].w, layer.inputs, layer.outputs), weights.data());
+  }
+  packed_ = std::move(packed);
+}
+
+template <class T>
 void Network<T>::predict(const T* x, Index n, T* y) const {
   const Tiling tiling = tiling_of_forward<T>(program_, n).shared_by(workers(n));
   const Index D = program_.input_width(), K = program_.output_width(), last = program_.output();
@@ -42,7 +55,7 @@ void Network<T>::predict(const T* x, Index n, T* y) const {
     const Rows rows = tiling.rows_of_tile(i);
     const T* const x_rows = x + rows.first * D;
     T* const y_rows = y + rows.first * K;
-    const Passes<T> pass = passes();
+    const Passes<T> pass = passes().with(packed_);
     const bool turned = rows.turned();
     const Values<T> v =
         workspace[worker].values_with(turned ? nullptr : x_rows, last, turned ? nullptr : y_rows, rows.first);

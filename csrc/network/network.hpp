@@ -43,6 +43,10 @@ class Network {
   // Writes value `value` of all kept rows, row after row.
   void copy_kept(Index value, T* to) const;
 
+  // For a network whose parameters change no more: packs the weights for `predict`. Throws std::bad_alloc and
+  // then is as it was.
+  void pack_weights();
+
   // y (n, K) from x (n, D). Keeps nothing; any number of threads at once.
   void predict(const T* x, Index n, T* y) const;
 
@@ -158,6 +162,7 @@ class Network {
 
   Program program_;
   Arrays<T> parameters_;
+  PackedWeights<T> packed_;
 
   ValueBuffers<T> kept_;  // what forward keeps
   Tiling kept_tiling_{0, 1, 1, 0};

@@ -36,8 +36,13 @@ void Passes<T>::forward(const Arrays<T>& parameters, Values<T> v, Rows rows, std
       case Operation::Kind::linear: {  // s = x w + b
         poll_before(in.cols, out.cols, rows);
         const LayerArrays<T>& p = parameters[static_cast<std::size_t>(op.layer)];
-        product(in, dense<const T>(p.w, in.cols, out.cols), out, p.b == nullptr ? Start::zero : Start::bias,
-                p.b, rows);
+        const Start start = p.b == nullptr ? Start::zero : Start::bias;
+        const T* packed = packed_ == nullptr || rows.turned() ? nullptr : packed_[op.layer].data();
+        if (packed != nullptr) {
+          kernels_.gemm_packed(read_only(in), packed, out, start, p.b);
+        } else {
+          product(in, dense<const T>(p.w, in.cols, out.cols), out, start, p.b, rows);
+        }
         break;
       }
       case Operation::Kind::activation:

@@ -3,6 +3,7 @@
 // allocates nothing; who runs which rows is decided in network.cpp and training.cpp.
 #pragma once
 
+#include "base/aligned.hpp"
 #include "network/objective.hpp"
 #include "network/program.hpp"
 #include "network/tiling.hpp"
@@ -28,11 +29,25 @@ struct Backward {
   bool need_dx;
 };
 
+// Weights as gemm_packed of one table reads them. By layer, null where gemm is as fast.
+template <class T>
+struct PackedWeights {
+  const Kernels<T>* kernels = nullptr;  // none where weights may change
+  std::vector<AlignedBuffer<T>> layers;
+};
+
 template <class T>
 class Passes {
  public:
   Passes(const Program& program, const Kernels<T>& kernels, T* scratch)
       : program_(program), kernels_(kernels), scratch_(scratch) {}
+
+  // The same with packed weights for the forward pass, where they are for the same kernels.
+  Passes with(const PackedWeights<T>& packed) const {
+    Passes passes = *this;
+    if (packed.kernels == &kernels_) passes.packed_ = packed.layers.data();
+    return passes;
+  }
 
   T* scratch() const { return scratch_; }
 
@@ -78,6 +93,7 @@ class Passes {
   const Program& program_;
   const Kernels<T>& kernels_;
   T* const scratch_;
+  const AlignedBuffer<T>* packed_ = nullptr;
 };
 
 template <class T>

@@ -341,7 +341,10 @@ class Map:
 
 
 class Frozen:
-    """An immutable copy of a network: predicts, from any number of threads."""
+    """An immutable copy of a network: predicts, from any number of threads.
+
+    Large layers have their weights a second time, packed for products.
+    """
 
     def __init__(self, net: Map) -> None:
         if not isinstance(net, Map):
@@ -350,6 +353,8 @@ class Frozen:
         for f in self._net._linears():
             f._block.parameters.flags.writeable = False
         compiled = self._net._own()  # nobody else has this net: its parameters never move
+        if compiled is not None:
+            compiled.core.freeze()
         self._predict = self._net.predict if compiled is None else compiled.predict
 
     def __call__(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:

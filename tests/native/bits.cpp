@@ -383,9 +383,10 @@ void run_gemm(const Kernels<T>& kernels, Report& report) {
   struct Product {
     Index m, n, k;
   };
-  const Product products[] = {{1, 1, 1},      {1, 17, 5},   {5, 3, 0},    {6, 64, 7},     {7, 65, 9},
-                              {13, 31, 33},   {65, 33, 70}, {2, 600, 11}, {100, 19, 300}, {67, 130, 257},
-                              {97, 521, 263}, {3, 5, 1031}, {70, 90, 3},  {4, 75, 90}};
+  const Product products[] = {{1, 1, 1},      {1, 17, 5},     {5, 3, 0},      {6, 64, 7},     {7, 65, 9},
+                              {13, 31, 33},   {65, 33, 70},   {2, 600, 11},   {100, 19, 300}, {67, 130, 257},
+                              {97, 521, 263}, {3, 5, 1031},   {70, 90, 3},    {4, 75, 90},    {30, 150, 200},
+                              {16, 530, 300}, {96, 300, 200}, {20, 140, 1100}};
   for (const Product& product : products) {
     const Index m = product.m, n = product.n, k = product.k;
     const auto seed = static_cast<std::uint64_t>(m * 1000003 + n * 1009 + k);
@@ -407,6 +408,16 @@ void run_gemm(const Kernels<T>& kernels, Report& report) {
       }
     };
     run("gemm.forward", a_rows, b_rows);
+    if (n > 128 && k > 128) {  // packed by every ISA
+      const AlignedBuffer<T> packed(kernels.packed_size(k, n));
+      kernels.pack(b_rows, packed.data());
+      for (const Start start : {Start::zero, Start::bias, Start::accumulate}) {
+        Output<T> c(before);
+        kernels.gemm_packed(a_rows, packed.data(), {c.data(), m, n, n + 2, 1}, start,
+                            start == Start::bias ? bias.data() : nullptr);
+        report.line<T>("gemm.packed").add(c.all());
+      }
+    }
     run("gemm.dx", a_rows, b_cols);
     run("gemm.dw", a_cols, b_rows);
     run("gemm.both_transposed", a_cols, b_cols);
