@@ -135,8 +135,8 @@ py::object logsumexp_array(const py::object& e_, double beta) {
 
 void bind_linear(py::module_& m) {
   m.def("linear", &linear_array, py::arg("x"), py::arg("w"), py::arg("b"), py::arg("out"));
-  m.def("linear_backward", &linear_backward_arrays, py::arg("ds"), py::arg("x"), py::arg("w"), py::kw_only(),
-        py::arg("need_dx") = true, py::arg("out") = py::none(), py::arg("accumulate") = false);
+  m.def("linear_backward", &linear_backward_arrays, py::arg("ds"), py::arg("x"), py::arg("w"),
+        py::arg("need_dx"), py::arg("out"), py::arg("accumulate"));
   m.def("logsumexp", &logsumexp_array, py::arg("e"), py::arg("beta") = 1.0);
 }
 

@@ -84,6 +84,20 @@ constexpr double kExpDouble[] = {
     2.0911229795563617e-09,
 };
 
+// log(2)/16; the first times an integer up to 2^12 is exact
+constexpr float kLn2SixteenthParts[] = {0.0433197021f, 1.99663646e-6f};
+
+// (exp(r) - 1 - r)/r^2 on [-0.02168, 0.02168], relative error 2^-24.5.
+constexpr float kExpNear[] = {
+    0.5f,
+    0.166669607f,
+    0.0416671559f,
+};
+
+// 2^(j/16): a float, and what it lacks, as a fraction of it.
+constexpr float kPowerOfTwo[16] = {1.0f, 1.04427373f, 1.09050775f, 1.13878858f, 1.18920708f, 1.24185777f, 1.29683959f, 1.35425556f, 1.41421354f, 1.47682619f, 1.54221082f, 1.61049032f, 1.68179286f, 1.75625217f, 1.8340081f, 1.91520655f};
+constexpr float kPowerOfTwoLost[16] = {0.0f, 4.62854708e-8f, -1.19921571e-8f, 4.72978236e-8f, 3.19341809e-8f, 3.62105731e-8f, -3.09907208e-8f, -7.47521317e-9f, 1.71142713e-8f, -3.04768342e-8f, 5.23333425e-9f, 6.10759162e-9f, -1.47196054e-8f, -5.25879512e-9f, -6.12825982e-9f, 5.14060921e-9f};
+
 // (atanh(t)/t - 1)/t^2 in z = t^2, on [0.0, 0.02944], relative error 2^-29.1.
 constexpr double kLogWide[] = {
     0.33333333277248545,

@@ -108,6 +108,16 @@ def parts(name: str, x: mp.mpf, bits: list[int], comment: str, dtype: str = "dou
     print(f"// {comment}\nconstexpr {dtype} {name}[] = {{{', '.join(values)}}};")
 
 
+def powers_of_two() -> None:
+    """Print 2^(j/16) in two parts, the second as a fraction of the first."""
+    powers = [mp.mpf(2) ** (mp.mpf(j) / 16) for j in range(16)]
+    print("\n// 2^(j/16): a float, and what it lacks, as a fraction of it.")
+    lost = [power / single(power) - 1 for power in powers]
+    for name, values in (("", map(single, powers)), ("Lost", lost)):
+        row = ", ".join(literal(x, "float") if x else "0.0f" for x in values)
+        print(f"constexpr float kPowerOfTwo{name}[16] = {{{row}}};")
+
+
 def two_over_pi(words: int, zeros: int) -> None:
     """Print the bits of 2/pi behind the point, in words of 64, after `zeros` words of 0."""
     with mp.workprec(64 * words + 64):
@@ -236,6 +246,18 @@ def main() -> None:
     )
     emit("kExpFloat", "(exp(r) - 1 - r - r^2/2)/r^3", cubic, (-half, half), 4, dtype="float")
     emit("kExpDouble", "(exp(r) - 1 - r - r^2/2)/r^3", cubic, (-half, half), 9)
+
+    sixteenth = mp.log(2) / 16
+    parts(
+        "kLn2SixteenthParts",
+        sixteenth,
+        [12, 53],
+        "log(2)/16; the first times an integer up to 2^12 is exact",
+        "float",
+    )
+    near = sixteenth / 2 * (1 + mp.mpf(2) ** -10)
+    emit("kExpNear", "(exp(r) - 1 - r)/r^2", expm1, (-near, near), 2, dtype="float")
+    powers_of_two()
 
     bound = (mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)
     atanh = series(lambda z: (mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, atanh_series)

@@ -62,20 +62,28 @@ MLPKERN_INLINE W tanh(W s) {
 
 // The same in T itself.
 
-// 1 + e, of e raised.
+// 1 + e, of e raised. The lower part is as large a part of the upper one as it is in e.
 template <class T>
 MLPKERN_INLINE Pair<T> one_and(Pair<T> raised) {
   const Vec<T> lower(Format<T>::lower), one(T(1)), hi = fma(raised.hi, lower, one);
   return {hi, fma(raised.lo, lower, fma(raised.hi, lower, one - hi))};
 }
+// Both rounded to hi, which takes two parts where the lower one is large.
+template <class T>
+MLPKERN_INLINE Pair<T> normalized(Pair<T> d) {
+  if constexpr (!kTwoParts<T>) return d;
+  const Vec<T> hi = d.hi + d.lo;
+  return {hi, (d.hi - hi) + d.lo};
+}
 template <class T>
 MLPKERN_INLINE Scaled<Vec<T>> logistic_of(Mask<T> negative, Pair<T> e) {
-  const Pair<T> numerator = {select(negative, e.hi, Vec<T>(T(1))), select(negative, e.lo, Vec<T>(T(0)))};
-  return {quotient(numerator, one_and(e)), scale_where(negative, Vec<T>(Format<T>::lower))};
+  const Vec<T> zero(T(0)), one(T(1));
+  const Pair<T> n = {select(negative, e.hi, one), select(negative, e.lo, zero)};
+  return {quotient(n, one_and(e)), scale_where(negative, Vec<T>(Format<T>::lower))};
 }
 template <class T>
 MLPKERN_INLINE Scaled<Vec<T>> logistic(Vec<T> x) {
-  return logistic_of(x < Vec<T>(T(0)), raised_exponential(-abs(x)));
+  return logistic_of(x < Vec<T>(T(0)), raised_exponential(negative_abs(x)));
 }
 template <class T>
 MLPKERN_INLINE Scaled<Vec<T>> logistic(Pair<T> x) {
@@ -88,13 +96,13 @@ MLPKERN_INLINE Pair<T> square(Pair<T> d) {
 }
 template <class T>
 MLPKERN_INLINE Scaled<Vec<T>> logistic_derivative(Vec<T> x) {
-  const Pair<T> e = raised_exponential(-abs(x));
-  return {quotient(e, square(one_and(e))), Vec<T>(Format<T>::lower)};
+  const Pair<T> e = raised_exponential(negative_abs(x));
+  return {quotient(e, square(normalized(one_and(e)))), Vec<T>(Format<T>::lower)};
 }
 template <class T>
 MLPKERN_INLINE Scaled<Vec<T>> gated_derivative_of(Mask<T> negative, Pair<T> e, Pair<T> q) {
   const Vec<T> lower(Format<T>::lower);
-  const Pair<T> right = pair_product(q, {e.hi * lower, e.lo * lower}), d = one_and(e);
+  const Pair<T> right = pair_product(q, {e.hi * lower, e.lo * lower}), d = normalized(one_and(e));
   const Pair<T> numerator = pair_sum(d, {select(negative, q.hi, right.hi), select(negative, q.lo, right.lo)});
   const Pair<T> left = pair_product(numerator, e);
   const Pair<T> chosen = {select(negative, left.hi, numerator.hi), select(negative, left.lo, numerator.lo)};
@@ -102,7 +110,7 @@ MLPKERN_INLINE Scaled<Vec<T>> gated_derivative_of(Mask<T> negative, Pair<T> e, P
 }
 template <class T>
 MLPKERN_INLINE Scaled<Vec<T>> gated_derivative(Vec<T> p, Vec<T> q) {
-  return gated_derivative_of(p < Vec<T>(T(0)), raised_exponential(-abs(p)), Pair<T>{q, Vec<T>(T(0))});
+  return gated_derivative_of(p < Vec<T>(T(0)), raised_exponential(negative_abs(p)), Pair<T>{q, Vec<T>(T(0))});
 }
 template <class T>
 MLPKERN_INLINE Scaled<Vec<T>> gated_derivative(Pair<T> p, Pair<T> q) {

@@ -55,6 +55,10 @@ MLPKERN_INLINE Vec<T> square(Vec<T> a) {
   return a * a;
 }
 template <class T>
+MLPKERN_INLINE Vec<T> negative_abs(Vec<T> x) {
+  return from_bits<T>(bits_of(x) | bits_of(Vec<T>(T(-0.0))));
+}
+template <class T>
 MLPKERN_INLINE Vec<T> with_sign(Vec<T> a, Vec<T> sign) {
   return from_bits<T>(bits_of(a) | bits_of(sign_bit(sign)));
 }
@@ -165,7 +169,21 @@ MLPKERN_INLINE Pair<T> raised_exponential(Pair<T> x) {
   const Vec<T> power = power_of_biased(e.shifted), hi = fma(power, e.p.hi, power);
   return {hi, fma(power, p_low, fma(power, e.p.hi, power - hi))};
 }
-// exp(x), raised, for x <= 0.
+// exp(x), raised, for x <= 0. Of floats 2^(k/16) (1 + q), k = 16 n + j, with 2^(j/16) from a table, and so
+// with a lower part of up to 2^-5 of the upper one: |r| <= log(2)/32 needs fewer terms, and no second part
+// itself. sigmoid took 0.7 of the time that it took with p in two parts.
+MLPKERN_INLINE Pair<float> raised_exponential(Vec<float> x) {
+  using F = Format<float>;
+  const Vec<float> shift(F::shift + 16.0f * F::raise_bits), kept = max(Vec<float>(F::low), x);
+  const Vec<float> shifted = fma(kept, Vec<float>(static_cast<float>(16.0 * kLog2e.hi)), shift);
+  const Vec<float> k = shifted - shift;
+  const Vec<float> upper = fma(k, Vec<float>(-kLn2SixteenthParts[0]), kept);  // exact
+  const Vec<float> r = fma(k, Vec<float>(-kLn2SixteenthParts[1]), upper);
+  const Vec<float> p = fma(r * r, polynomial(r, kExpNear), r);
+  const auto index = bits_of(shifted), exponent = index >> 4 << F::mantissa_bits;
+  const Vec<float> power = from_bits<float>(bits_of(lookup(kPowerOfTwo, index)) + exponent);
+  return {power, power * (p + lookup(kPowerOfTwoLost, index))};
+}
 template <class T>
 MLPKERN_INLINE Pair<T> raised_exponential(Vec<T> x) {
   using F = Format<T>;
@@ -174,10 +192,12 @@ MLPKERN_INLINE Pair<T> raised_exponential(Vec<T> x) {
   return {hi, rest_of_product(power, e.p, power - hi)};
 }
 
-// -n/d, rounded once, but for 2^-20 ULP. The sign spares the negations that the remainder would need.
+// -n/d, rounded once, but for 2^-20 ULP (2^-4 where a float's lower part is up to 2^-5 of the upper one). The
+// sign spares the negations that the remainder would need.
 template <class T>
 MLPKERN_INLINE Vec<T> negative_quotient(Pair<T> n, Pair<T> d) {
-  const Vec<T> reciprocal = Vec<T>(T(-1)) / d.hi, q = n.hi * reciprocal;
+  const Vec<T> whole = kTwoParts<T> ? d.hi + d.lo : d.hi;
+  const Vec<T> reciprocal = Vec<T>(T(-1)) / whole, q = n.hi * reciprocal;
   const Vec<T> remainder = fma(q, d.hi, n.hi) + fma(q, d.lo, n.lo);
   return fma(reciprocal, remainder, q);
 }

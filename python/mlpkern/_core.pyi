@@ -27,10 +27,9 @@ def linear_backward(
     ds: ArrayLike,
     x: ArrayLike,
     w: ArrayLike,
-    *,
-    need_dx: bool = True,
-    out: tuple[Array | None, Array | None, Array | None] | None = None,
-    accumulate: bool = False,
+    need_dx: bool,
+    out: tuple[Array | None, Array | None, Array | None] | None,
+    accumulate: bool,
 ) -> tuple[Array | None, Array, Array]: ...
 def logsumexp(e: ArrayLike, beta: float = 1.0) -> Array | np.floating[Any]: ...
 def activation_specs() -> list[Spec]: ...

@@ -86,7 +86,7 @@ def linear_backward(
         If the shapes do not fit, if an output overlaps another array, or if ``accumulate`` has
         nothing to add to.
     """
-    return _core.linear_backward(ds, x, w, need_dx=need_dx, out=out, accumulate=accumulate)
+    return _core.linear_backward(ds, x, w, need_dx, out, accumulate)
 
 
 def logsumexp(e: ArrayLike, beta: float = 1.0) -> NDArray[Any] | np.floating[Any]:
