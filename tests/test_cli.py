@@ -12,6 +12,7 @@ import pytest
 
 import mlpkern as mk
 from mlpkern.cli import common, demo, main, numpy_peer, train
+from mlpkern.fitting import Fitting
 from mlpkern.persistence import load_with_metadata
 
 COMMANDS = ["demo", "train", "predict", "convert", "bench", "gradcheck", "plot", "info"]
@@ -369,6 +370,40 @@ def test_train_goes_on_from_a_checkpoint(capsys, tmp_path, flowers):
     mk.save(checkpoint, mk.MLP([2, 2]))
     assert main(["train", "--data", str(flowers), "--checkpoint", checkpoint, "--resume"]) == 1
     assert "is not a checkpoint that can be read: it holds a network" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "done", "text"),
+    [
+        (["--checkpoint"], 0, "2 of 10 epochs: --resume goes on from it"),
+        (["--checkpoint"], 1, "2 of 10 epochs and 120 of 120 rows of the next: --resume goes on"),
+        ([], 0, None),
+    ],
+)
+def test_an_interrupt_tells_how_to_go_on(
+    capsys, tmp_path, monkeypatch, flowers, arguments, done, text
+):
+    checkpoint, steps = str(tmp_path / "run.npz"), Fitting._steps
+
+    def interrupted(self):
+        """Before the steps of the third epoch, or behind them."""
+        at = self.history.epochs == 2
+        cost = None if at and not done else steps(self)
+        if at:
+            raise KeyboardInterrupt
+        return cost
+
+    more = [*arguments, checkpoint] if arguments else []
+    command = ["train", "--data", str(flowers), *more]
+    with monkeypatch.context() as patch:
+        patch.setattr(Fitting, "_steps", interrupted)
+        assert main(command) == 130
+    (line,) = capsys.readouterr().err.splitlines()
+    begins = "mlpkern train: interrupted"
+    assert line.startswith(begins if text is None else f"{begins}; {checkpoint} holds {text}")
+    assert (line == begins) == (text is None)
+    if arguments:
+        assert main([*command, "--resume"]) == 0
 
 
 def test_early_stopping_needs_rows(capsys, tmp_path):

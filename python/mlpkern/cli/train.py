@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> None:
     )
     if ranks.first() and (text := training_options.to_resume(args)):
         print(text, file=report, flush=True)
-    with threads(args.threads):
+    with threads(args.threads), training_options.telling_how_to_go_on(args):
         history = _fit(net, loss, optimizer, *_standardized(data), args)
         result = _quality(model, data)
         count = mk.get_num_threads()

@@ -1,8 +1,9 @@
 """How `train` trains: its optimizer, schedule, dropout and checkpoints, as arguments."""
 
 import argparse
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import mlpkern as mk
@@ -101,6 +102,30 @@ def to_resume(args: argparse.Namespace) -> str | None:
         return None
     done = len(mk.load_checkpoint(args.checkpoint).history["loss"])
     return f"resuming  {args.checkpoint}, {done} of {args.epochs} epochs done"
+
+
+@contextlib.contextmanager
+def telling_how_to_go_on(args: argparse.Namespace) -> Iterator[None]:
+    """Has an interrupt inside tell what the checkpoint holds, where one was written."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        text = None
+        with contextlib.suppress(OSError, ValueError):
+            text = _held(args)
+        raise KeyboardInterrupt(*filter(None, [text])) from None
+
+
+def _held(args: argparse.Namespace) -> str | None:
+    if not args.checkpoint or not os.path.exists(args.checkpoint):
+        return None
+    state = mk.load_checkpoint(args.checkpoint)
+    row, rows = state.epoch[0], state.samples["rows"]
+    part = f" and {row} of {rows} rows of the next" if row else ""
+    return (
+        f"{args.checkpoint} holds {len(state.history['loss'])} of {args.epochs} epochs{part}: "
+        "--resume goes on from it"
+    )
 
 
 def optimizer(net: Any, args: argparse.Namespace) -> Any:
