@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -146,21 +147,37 @@ def test_a_schedule_that_is_new(path: Path) -> None:
 
 
 OTHERS: dict[str, tuple[Any, Any, str]] = {
-    "network": (lambda: other(mk.MLP([4, 5, 3])), {}, r"the network must be the checkpoint's, Ch"),
-    "dtype": (lambda: Training("Adam", np.float64), {}, "of float32; got .* of float64"),
+    "network": (
+        lambda: other(mk.MLP([4, 5, 3])),
+        {},
+        r"fit: the network must be that of FILE, Chain\(",
+    ),
+    "dtype": (
+        lambda: Training("Adam", np.float64),
+        {},
+        "that of FILE, .* of float32; got .* of float64",
+    ),
     "optimizer": (
         lambda: Training("RMSprop"),
         {},
-        "Adam with exp_avg, exp_avg_sq; got RMSprop wit",
+        "that of FILE, Adam with exp_avg, exp_avg_sq; got RMSprop wit",
     ),
-    "loss": (Training, {"loss": mk.SquaredError()}, "loss must be the checkpoint's, MeanSquaredEr"),
-    "rows": (lambda: other(rows=40), {}, "x must have the 50 rows of the checkpoint's .*; got 40"),
-    "batch": (Training, {"batch_size": 9}, "within an epoch, 8 and True; got 9 and True"),
+    "loss": (
+        Training,
+        {"loss": mk.SquaredError()},
+        "fit: the loss must be that of FILE, MeanSquaredEr",
+    ),
+    "rows": (lambda: other(rows=40), {}, "x must have the 50 rows of the training of FILE; got 40"),
+    "batch": (
+        Training,
+        {"batch_size": 9},
+        "be those of FILE, which stands within an epoch, 8 and True; got 9 and True",
+    ),
     "order": (Training, {"shuffle": False}, "within an epoch, 8 and True; got 8 and False"),
     "validation": (
         Training,
         {"validation": None},
-        "validation must be as in the checkpoint, whose training had one",
+        "fit: validation must be as in FILE, whose training had one",
     ),
 }
 
@@ -171,7 +188,7 @@ def test_a_checkpoint_of_another_training(path: Path, make: Any, arguments: Any,
     t = make()
     before, config = t.net.parameters.copy(), t.optimizer.config()
     arguments = {"schedule": None} | arguments
-    with pytest.raises(ValueError, match=text):
+    with pytest.raises(ValueError, match=text.replace("FILE", re.escape(str(path)))):
         t.fit(resume=path, **arguments)
     assert_same_bits(t.net.parameters.copy(), before)
     assert (t.optimizer.config(), t.optimizer.steps) == (config, 0)
