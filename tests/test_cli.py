@@ -469,6 +469,16 @@ def test_failures_of_predict(capsys, tmp_path, flowers):
     assert "is not a model that can be read" in message()
 
 
+def test_predict_names_what_reads_another_format(capsys, tmp_path, flowers):
+    model = tmp_path / "model.onnx"
+    model.write_bytes(b"\x08\x08\x12\x07mlpkern")
+    assert main(["predict", "--model", str(model), "--data", str(flowers)]) == 1
+    assert capsys.readouterr().err == (
+        f"mlpkern predict: error: load: path must be a file that save wrote; got {model}, an ONNX "
+        "model: from_onnx reads it, and mlpkern convert makes an .npz of it\n"
+    )
+
+
 @pytest.mark.slow
 def test_mnist(capsys, mnist):
     arguments = ["--hidden", "128", "--activation", "relu", "--epochs", "10", "--batch-size", "128"]
