@@ -98,6 +98,10 @@ def test_version(capsys):
         ("train --data x --resume", "--resume needs --checkpoint"),
         ("train --data x --checkpoint-every 2", "--checkpoint-every needs --checkpoint"),
         ("train --data x --warm-up 10", "--warm-up must be less than --epochs 10, not 10.0"),
+        (
+            "train --data x --hidden none --dropout 0.2",
+            "--dropout needs a hidden layer to drop from, and --hidden is none",
+        ),
         ("predict --data x", "required: --model"),
         ("plot", "required: WHAT"),
         ("plot graph --out x.svg", "one of the arguments --model --sizes is required"),

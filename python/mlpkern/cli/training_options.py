@@ -92,6 +92,8 @@ def check(args: argparse.Namespace) -> None:
             f"{args.checkpoint} is there already: --resume goes on from it; "
             "to begin anew, delete it or name another file"
         )
+    if args.dropout is not None and not args.hidden:
+        raise UsageError("--dropout needs a hidden layer to drop from, and --hidden is none")
     if args.warm_up and args.warm_up >= args.epochs:
         raise UsageError(f"--warm-up must be less than --epochs {args.epochs}, not {args.warm_up}")
 
