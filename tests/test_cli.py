@@ -92,9 +92,12 @@ def test_version(capsys):
         ("train --data x --task sort", "invalid choice: 'sort'"),
         ("train --data x --dropout 1", "must be a number between 0 and 1, not '1'"),
         ("train --data x --schedule linear", "must be one of constant, step, exponential, cosine"),
-        ("train --data x --schedule step", "step takes other numbers than '', as --help tells"),
+        ("train --data x --schedule step", "step takes step_size[,gamma], not ''"),
+        ("train --data x --schedule step:1,2,3", "step takes step_size[,gamma], not '1,2,3'"),
+        ("train --data x --schedule exponential:x", "exponential takes gamma, not 'x'"),
+        ("train --data x --schedule plateau:0.5,inf", "plateau takes [factor[,patience]], not '0"),
         ("train --data x --schedule cosine:-1", "CosineSchedule: minimum must be finite and at"),
-        ("train --data x --schedule cosine:low", "could not convert string to float: 'low'"),
+        ("train --data x --schedule cosine:low", "cosine takes [minimum], not 'low'"),
         ("train --data x --resume", "--resume needs --checkpoint"),
         ("train --data x --checkpoint-every 2", "--checkpoint-every needs --checkpoint"),
         ("train --data x --warm-up 10", "--warm-up must be less than --epochs 10, not 10.0"),
@@ -342,6 +345,16 @@ def test_schedules_of_train(capsys, flowers, schedule):
     assert last_json(captured.out)["test_accuracy"] > 0.9
     assert "epoch     30 of 30: loss " in captured.err
     assert ", lr " in captured.err
+
+
+def test_help_has_the_form_of_every_schedule(capsys):
+    assert main(["train", "--help"]) == 0
+    text = "".join(capsys.readouterr().out.split())
+    assert (
+        "ofthelearningrate:constant[:factor],step:step_size[,gamma],exponential:gamma,"
+        "cosine[:minimum],one-cycle[:peak_at[,start_factor[,end_factor]]],"
+        "plateau[:factor[,patience]];timesinepochs"
+    ) in text
 
 
 def test_dropout_of_train(tmp_path, flowers):

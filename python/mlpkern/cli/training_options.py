@@ -18,15 +18,36 @@ OPTIMIZERS = {
     "adagrad": mk.Adagrad,
 }
 
-# By name, made of the epochs to go and of the numbers behind the name.
-_SCHEDULES: dict[str, Callable[..., mk.Schedule]] = {
-    "constant": lambda epochs, factor=1.0: mk.ConstantSchedule(factor),
-    "step": lambda epochs, step_size, gamma=0.1: mk.StepSchedule(step_size, gamma),
-    "exponential": lambda epochs, gamma: mk.ExponentialSchedule(gamma),
-    "cosine": lambda epochs, minimum=0.0: mk.CosineSchedule(epochs, minimum),
-    "one-cycle": lambda epochs, *numbers: mk.OneCycle(epochs, *numbers),
-    "plateau": lambda epochs, factor=0.1, patience=10.0: mk.ReduceOnPlateau(factor, int(patience)),
+# By name: the numbers that may stand behind it, and what makes one of the epochs to go and of them.
+_SCHEDULES: dict[str, tuple[str, Callable[..., mk.Schedule]]] = {
+    "constant": ("[factor]", lambda epochs, factor=1.0: mk.ConstantSchedule(factor)),
+    "step": (
+        "step_size[,gamma]",
+        lambda epochs, step_size, gamma=0.1: mk.StepSchedule(step_size, gamma),
+    ),
+    "exponential": ("gamma", lambda epochs, gamma: mk.ExponentialSchedule(gamma)),
+    "cosine": ("[minimum]", lambda epochs, minimum=0.0: mk.CosineSchedule(epochs, minimum)),
+    "one-cycle": (
+        "[peak_at[,start_factor[,end_factor]]]",
+        lambda epochs, *numbers: mk.OneCycle(epochs, *numbers),
+    ),
+    "plateau": (
+        "[factor[,patience]]",
+        lambda epochs, factor=0.1, patience=10.0: mk.ReduceOnPlateau(factor, _whole(patience)),
+    ),
 }
+
+
+def _whole(number: float) -> Any:
+    return int(number) if number.is_integer() else number
+
+
+def _forms() -> str:
+    """Return how each schedule is written."""
+    return ", ".join(
+        f"{name}[:{form[1:]}" if form[0] == "[" else f"{name}:{form}"
+        for name, (form, _) in _SCHEDULES.items()
+    )
 
 
 def add(parser: argparse._ActionsContainer) -> None:
@@ -41,8 +62,7 @@ def add(parser: argparse._ActionsContainer) -> None:
         "--schedule",
         type=_schedule,
         metavar="NAME[:A[,B]]",
-        help="of the learning rate: cosine[:minimum], one-cycle[:peak_at], step:step_size[,gamma], "
-        "exponential:gamma, plateau[:factor[,patience]]; times in epochs",
+        help=f"of the learning rate: {_forms()}; times in epochs",
     )
     parser.add_argument(
         "--warm-up",
@@ -167,18 +187,18 @@ def _behind(f: Any, place: int, maps: list[Any], dropout: dict[str, Any]) -> lis
 def _schedule(text: str) -> Callable[[float], mk.Schedule]:
     """Return what makes a schedule of the epochs to go, for argparse."""
     name, _, rest = text.partition(":")
+    if name not in _SCHEDULES:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(_SCHEDULES)}, not {name!r}")
+    form, make = _SCHEDULES[name]
+    otherwise = argparse.ArgumentTypeError(f"{name} takes {form}, not {rest!r}")
     try:
-        make = _SCHEDULES[name]
         numbers = [float(number) for number in rest.split(",")] if rest else []
+    except ValueError:
+        raise otherwise from None
+    try:
         make(1.0, *numbers)
-    except KeyError:
-        raise argparse.ArgumentTypeError(
-            f"must be one of {', '.join(_SCHEDULES)}, not {name!r}"
-        ) from None
-    except TypeError:
-        raise argparse.ArgumentTypeError(
-            f"{name} takes other numbers than {rest!r}, as --help tells"
-        ) from None
+    except TypeError:  # too few, too many, or not whole
+        raise otherwise from None
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return lambda epochs: make(epochs, *numbers)
