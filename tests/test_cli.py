@@ -429,6 +429,20 @@ def test_early_stopping_needs_rows(capsys, tmp_path):
     assert "--early-stopping needs 10 training rows or more, not 6" in capsys.readouterr().err
 
 
+def test_one_of_a_thing_is_singular(capsys, tmp_path):
+    data, checkpoint = tmp_path / "two.csv", str(tmp_path / "run.npz")
+    data.write_text("a,y\n1,0.5\n2,0.25\n")
+    arguments = ["train", "--data", str(data), "--task", "regression", "--hidden", "none"]
+    arguments += ["--epochs", "1", "--threads", "1", "--checkpoint", checkpoint, "--resume"]
+    for _ in range(2):
+        assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "data      1 training row, 1 test row, 1 input, target y"
+    assert lines[1] == "network   1-1, ReLU(scale=1.0), 2 parameters"
+    assert re.match(r"training  1 epoch in \d+\.\d\d s, 1 thread, ", lines[3])
+    assert f"resuming  {checkpoint}, 1 of 1 epoch done" in lines
+
+
 def test_r2_of_constant_targets_is_not_defined(capsys, tmp_path):
     np.savez(
         tmp_path / "data.npz",

@@ -25,6 +25,7 @@ from .common import (
     activation,
     add_threads,
     can_show_progress,
+    counted,
     fraction,
     positive,
     seed,
@@ -103,9 +104,10 @@ def run(args: argparse.Namespace) -> None:
     shape = "-".join(str(width) for width in (data.x_train.shape[1], *args.hidden, _outputs(data)))
     learned = f"{len(data.classes)} classes" if data.classes else f"target {data.target}"
     print(
-        f"data      {len(data.x_train)} training rows, {len(data.x_test)} test rows, "
-        f"{data.x_train.shape[1]} inputs, {learned}\n"
-        f"network   {shape}, {args.activation!r}, {net.parameters.size} parameters",
+        f"data      {counted(len(data.x_train), 'training rows')}, "
+        f"{counted(len(data.x_test), 'test rows')}, "
+        f"{counted(data.x_train.shape[1], 'inputs')}, {learned}\n"
+        f"network   {shape}, {args.activation!r}, {counted(net.parameters.size, 'parameters')}",
         file=report,
         flush=True,
     )
@@ -117,7 +119,8 @@ def run(args: argparse.Namespace) -> None:
         count = mk.get_num_threads()
     epochs, seconds = len(history["loss"]), history.seconds
     print(
-        f"training  {epochs} epochs in {seconds:.2f} s, {count} threads, {mk.isa()}, "
+        f"training  {counted(epochs, 'epochs')} in {seconds:.2f} s, {counted(count, 'threads')}, "
+        f"{mk.isa()}, "
         f"loss {history['loss'][-1]:.4g}\n" + _quality_line(result, data),
         file=report,
     )
@@ -240,7 +243,7 @@ def _quality_line(result: dict[str, Any], data: Dataset) -> str:
         return f"quality   test accuracy {accuracy}, {result['test_correct']} of {rows}"
     if result["test_r2"] is None:
         return "quality   test R² is not defined: the held-out targets are all the same"
-    return f"quality   test R² {result['test_r2']:.4f} on {rows} rows"
+    return f"quality   test R² {result['test_r2']:.4f} on {counted(rows, 'rows')}"
 
 
 def _metadata(data: Dataset, result: dict[str, Any], history: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import mlpkern as mk
 
-from .common import UsageError, fraction, positive, positive_float
+from .common import UsageError, counted, fraction, positive, positive_float
 
 OPTIMIZERS = {
     "sgd": mk.SGD,
@@ -123,7 +123,7 @@ def to_resume(args: argparse.Namespace) -> str | None:
     if not args.resume or not os.path.exists(args.checkpoint):
         return None
     done = len(mk.load_checkpoint(args.checkpoint).history["loss"])
-    return f"resuming  {args.checkpoint}, {done} of {args.epochs} epochs done"
+    return f"resuming  {args.checkpoint}, {done} of {counted(args.epochs, 'epochs')} done"
 
 
 @contextlib.contextmanager
@@ -143,11 +143,9 @@ def _held(args: argparse.Namespace) -> str | None:
         return None
     state = mk.load_checkpoint(args.checkpoint)
     row, rows = state.epoch[0], state.samples["rows"]
-    part = f" and {row} of {rows} rows of the next" if row else ""
-    return (
-        f"{args.checkpoint} holds {len(state.history['loss'])} of {args.epochs} epochs{part}: "
-        "--resume goes on from it"
-    )
+    part = f" and {row} of {counted(rows, 'rows')} of the next" if row else ""
+    epochs = f"{len(state.history['loss'])} of {counted(args.epochs, 'epochs')}"
+    return f"{args.checkpoint} holds {epochs}{part}: --resume goes on from it"
 
 
 def optimizer(net: Any, args: argparse.Namespace) -> Any:
