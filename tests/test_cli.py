@@ -362,6 +362,8 @@ def test_dropout_of_train(tmp_path, flowers):
     arguments = ["train", "--data", str(flowers), "--dropout", "0.25", "--hidden", "8,4"]
     assert main([*arguments, "--save", str(path)]) == 0
     assert json.dumps(mk.load(path).config()).count('{"type": "Dropout", "p": 0.25') == 2
+    net = mk.MLP([2, 8, 4, 3], "relu", "softargmax", dropout=0.25)
+    assert mk.load(path).layers[1].config() == net.config()
 
 
 def test_train_goes_on_from_a_checkpoint(capsys, tmp_path, flowers):

@@ -155,8 +155,14 @@ def _network(data: Dataset, args: argparse.Namespace) -> tuple[Any, Any]:
     sizes = [data.x_train.shape[1], *args.hidden, _outputs(data)]
     output = "softargmax" if data.classes else "identity"
     dtype = data.x_train.dtype
-    plain = mk.MLP(sizes, hidden=args.activation, output=output, dtype=dtype, seed=args.seed)
-    net = training_options.with_dropout(plain, args)
+    net = mk.MLP(
+        sizes,
+        hidden=args.activation,
+        output=output,
+        dtype=dtype,
+        seed=args.seed,
+        dropout=args.dropout or 0.0,
+    )
     return net, mk.CrossEntropy() if data.classes else mk.MeanSquaredError()
 
 

@@ -165,23 +165,6 @@ def arguments(args: argparse.Namespace) -> dict[str, Any]:
     return {"schedule": schedule, "checkpoint": checkpoint, "resume": args.resume}
 
 
-def with_dropout(net: mk.MLP, args: argparse.Namespace) -> Any:
-    """Return a network of the same parameters with dropout behind each hidden activation."""
-    if args.dropout is None:
-        return net
-    maps = net.config()["maps"]
-    dropout = {"type": "Dropout", "p": args.dropout, "seed": args.seed}
-    inside = [part for place, f in enumerate(maps) for part in _behind(f, place, maps, dropout)]
-    made = mk.from_config({"type": "Chain", "maps": inside}, net.parameters.dtype)
-    made.parameters[...] = net.parameters
-    return made
-
-
-def _behind(f: Any, place: int, maps: list[Any], dropout: dict[str, Any]) -> list[Any]:
-    hidden = f["type"] != "Linear" and place < len(maps) - 1
-    return [f, dropout] if hidden else [f]
-
-
 def _schedule(text: str) -> Callable[[float], mk.Schedule]:
     """Return what makes a schedule of the epochs to go, for argparse."""
     name, _, rest = text.partition(":")
