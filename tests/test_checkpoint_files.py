@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import mlpkern as mk
 from compare import assert_same_bits
 from mlpkern import container
 from mlpkern.persistence import load_with_metadata
+from mlpkern.samples import checksum_of_some
 from test_checkpoints import BATCH, EPOCHS, ROWS, STEPS, Stop, Training, interrupt, other, whole
 
 
@@ -33,7 +35,10 @@ def a_checkpoint(path: Path, **arguments: Any) -> mk.TrainingState:
 def test_what_a_checkpoint_says(path: Path) -> None:
     state = a_checkpoint(path)
     assert (state.steps, state.epoch[0], len(state.history["loss"])) == (18, 4 * BATCH, 2)
+    training = Training()
     assert state.samples == {
+        "x": zlib.crc32(training.x[:ROWS].tobytes()),
+        "y": zlib.crc32(training.y[:ROWS].tobytes()),
         "rows": ROWS,
         "batch_size": BATCH,
         "shuffle": True,
@@ -192,6 +197,39 @@ def test_a_checkpoint_of_another_training(path: Path, make: Any, arguments: Any,
         t.fit(resume=path, **arguments)
     assert_same_bits(t.net.parameters.copy(), before)
     assert (t.optimizer.config(), t.optimizer.steps) == (config, 0)
+
+
+@pytest.mark.parametrize("names", [["x"], ["y"], ["x", "y"]], ids="".join)
+def test_other_data_of_the_same_shape(path: Path, names: list[str]) -> None:
+    a_checkpoint(path)
+    t, state = other(), mk.load_checkpoint(path)
+    for name in names:
+        getattr(t, name)[3, 1] += 1
+    before = t.net.parameters.copy()
+    text = f"fit: {' and '.join(names)} must be as in the training of {path}; got other numbers"
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        t.fit(resume=path)
+    assert_same_bits(t.net.parameters.copy(), before)
+    for name in names:  # as in the files of before there were checksums
+        del state.samples[name]
+    t.fit(resume=state)
+
+
+def test_checksums_of_some_rows() -> None:
+    large = np.arange(400_000.0).reshape(-1, 4)
+    first = checksum_of_some(large)
+    for row in (0, len(large) - 1):
+        changed = large.copy()
+        changed[row, 2] += 1
+        assert checksum_of_some(changed) != first
+    assert checksum_of_some(large[::-1]) != first
+    assert checksum_of_some(large.astype(">f8")) == checksum_of_some(np.asfortranarray(large))
+    labels = np.arange(9)
+    assert checksum_of_some(labels.astype(np.uint8)) == checksum_of_some(labels)
+    for shape in [(0, 3), (3, 0), (1, 10**5), (10, 10**5)]:
+        assert checksum_of_some(np.ones(shape)) == checksum_of_some(np.ones(shape).copy("F"))
+    for odd in (np.array(3.0), np.array(["a"]), np.array([None])):  # for the first step to refuse
+        assert checksum_of_some(odd) == 0
 
 
 def test_another_batch_size_between_epochs(path: Path) -> None:

@@ -386,6 +386,10 @@ def test_train_goes_on_from_a_checkpoint(capsys, tmp_path, flowers):
     assert "run.npz is there already: --resume goes on from it" in capsys.readouterr().err
     assert main([*command, "--early-stopping", "50", "--resume"]) == 0
     assert f"resuming  {checkpoint}, 6 of 9 epochs done" in capsys.readouterr().out
+    command += ["--early-stopping", "50", "--resume", "--seed", "1"]  # other rows held out
+    assert main(command) == 1
+    text = f"fit: x and y must be as in the training of {checkpoint}; got other numbers"
+    assert capsys.readouterr().err == f"mlpkern train: error: {text}\n"
     mk.save(checkpoint, mk.MLP([2, 2]))
     assert main(["train", "--data", str(flowers), "--checkpoint", checkpoint, "--resume"]) == 1
     assert "is not a checkpoint that can be read: it holds a network" in capsys.readouterr().err

@@ -64,7 +64,15 @@ def _check(state: TrainingState, fitting: Fitting) -> None:
             f"fit: x must have the {state.samples['rows']} rows of the training of {state.path}; "
             f"got {here['rows']}"
         )
-    if state.epoch[0] > 0 and state.samples != here:
+    saved = state.samples  # an older file, and shards, have no checksums
+    names = [n for n in ("x", "y") if n in saved and n in here and saved[n] != here[n]]
+    if names:
+        raise ValueError(
+            f"fit: {' and '.join(names)} must be as in the training of {state.path}; "
+            "got other numbers"
+        )
+    order = ("batch_size", "shuffle")
+    if state.epoch[0] > 0 and any(state.samples.get(name) != here[name] for name in order):
         raise ValueError(
             f"fit: batch_size and shuffle must be those of {state.path}, which stands within an "
             f"epoch, {state.samples['batch_size']} and {state.samples['shuffle']}; "
