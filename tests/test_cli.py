@@ -236,6 +236,40 @@ def test_a_regressor_from_csv_to_predictions(capsys, tmp_path, line):
     assert last_json(capsys.readouterr().out)["r2"] > 0.99
 
 
+def test_columns_of_text_and_ignored_ones(capsys, tmp_path):
+    data, model = tmp_path / "shops.csv", str(tmp_path / "model.npz")
+    rng = np.random.default_rng(0)
+    with data.open("w") as file:
+        file.write("id,town,size,price\n")
+        for i in range(300):
+            town, size = ("Rome", "Oslo", "Bonn")[i % 3], rng.normal()
+            file.write(f"no{i},{town},{size},{size + (i % 3) * 10}\n")
+    command = ["train", "--data", str(data), "--hidden", "none", "--save", model, "--lr", "0.05"]
+    assert main(command) == 1
+    text = "column 'id' must have at most 100 different texts, and has more: ignore it, or turn it"
+    assert text in capsys.readouterr().err
+    assert main([*command, "--ignore", "id", "--epochs", "100"]) == 0
+    captured = capsys.readouterr()
+    assert ", 4 inputs of 2 columns, target price\n" in captured.out
+    metadata = load_with_metadata(model)[1]
+    assert metadata["columns"] == ["town", "size"]
+    assert metadata["categories"] == {"town": ["Bonn", "Oslo", "Rome"]}
+    assert predictions(capsys, model, data)["r2"] > 0.99
+    new = tmp_path / "new.csv"
+    new.write_text("size,town\n0,Oslo\n0,Cork\n0,Bern\n")
+    assert main(["predict", "--model", model, "--data", str(new), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert abs(last_json(captured.out)["predictions"][0][0] - 10) < 0.5
+    assert captured.err == (
+        "note: column 'town' has 2 cells of no category that the model knows, the first on line 3, "
+        "'Cork': taken as none of them\n"
+    )
+    for wrong in ({"town": "Bonn"}, {"street": ["a"]}, ["town"]):
+        mk.save(model, mk.load(model), metadata | {"categories": wrong})
+        assert main(["predict", "--model", model, "--data", str(new)]) == 1
+        assert "categories must be lists of text" in capsys.readouterr().err
+
+
 def predictions(capsys, model, data):
     assert main(["predict", "--model", str(model), "--data", str(data), "--json"]) == 0
     return last_json(capsys.readouterr().out)
@@ -489,7 +523,7 @@ def test_failures_of_predict(capsys, tmp_path, flowers):
     good = {"task": "classification", "inputs": 2, "columns": ["length", "width"], "target": "kind"}
     good |= {"classes": ["a", "b"]}
     for change, text in (
-        ({"classes": [1, 2]}, "classes and columns must be lists of text"),
+        ({"classes": [1, 2]}, "classes, columns and categories must be lists"),
         ({"scaling": {"shift": 0, "scale": 1}}, "whose networks took scaled inputs"),
         ({"columns": ["length"]}, "the model takes 2 inputs, and"),
         ({"columns": ["depth"]}, "line 1: there is no column 'depth'"),

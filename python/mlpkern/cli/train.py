@@ -4,8 +4,10 @@ DATA is a CSV file whose first line names the columns; an NPZ file with x and y,
 or with x_train, y_train, x_test and y_test; or a folder with the four IDX files
 that MNIST comes in, gzipped or not. Where it has no test part, some rows are
 held out, and nothing but the reported quality is computed from them. How
-columns are scaled is a part of the saved network: it takes raw rows. Started by
-mpiexec, all ranks train together.
+columns are scaled is a part of the saved network: it takes raw rows. A column
+of a CSV file without any number holds text: each of its different texts, at
+most 100, is an input of 1 or 0, and one that no training row has is 0 of all.
+Started by mpiexec, all ranks train together.
 """
 
 import argparse
@@ -48,6 +50,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     data.add_argument(
         "--target", metavar="COLUMN", help="the column of a CSV file to predict (default: the last)"
+    )
+    data.add_argument(
+        "--ignore",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        metavar="COLUMN[,COLUMN...]",
+        help="columns of a CSV file to leave out",
     )
     data.add_argument(
         "--test-fraction",
@@ -96,21 +105,28 @@ def run(args: argparse.Namespace) -> None:
     """Train, report, save."""
     training_options.check(args)
     report = sys.stderr if args.json else sys.stdout
-    table = read_table(args.data, args.target)
+    table = read_table(args.data, args.target, args.ignore)
     data = prepare(table, args.task, args.test_fraction, args.seed)
     net, loss = _network(data, args)
     model = _model(net, data)
     optimizer = training_options.optimizer(net, args)
     shape = "-".join(str(width) for width in (data.x_train.shape[1], *args.hidden, _outputs(data)))
     learned = f"{len(data.classes)} classes" if data.classes else f"target {data.target}"
+    columns = f" of {counted(len(data.columns), 'columns')}" if data.categories else ""
     print(
         f"data      {counted(len(data.x_train), 'training rows')}, "
         f"{counted(len(data.x_test), 'test rows')}, "
-        f"{counted(data.x_train.shape[1], 'inputs')}, {learned}\n"
+        f"{counted(data.x_train.shape[1], 'inputs')}{columns}, {learned}\n"
         f"network   {shape}, {args.activation!r}, {counted(net.parameters.size, 'parameters')}",
         file=report,
         flush=True,
     )
+    if data.unseen:
+        print(
+            f"note      {counted(data.unseen, 'test rows')} with a category that no training row "
+            "has: taken as none of the others",
+            file=report,
+        )
     if ranks.first() and (text := training_options.to_resume(args)):
         print(text, file=report, flush=True)
     with threads(args.threads), training_options.telling_how_to_go_on(args):
@@ -258,6 +274,7 @@ def _metadata(data: Dataset, result: dict[str, Any], history: Any) -> dict[str, 
         "task": data.task,
         "inputs": data.x_train.shape[1],
         "columns": data.columns,
+        "categories": data.categories,
         "target": data.target,
         "classes": data.classes,
         "history": {name: list(values) for name, values in history.items()},
