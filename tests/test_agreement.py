@@ -18,8 +18,9 @@ from mlpkern import _core, reference
 
 PACKAGE = Path(mk.__file__).parent
 # What the kernels take and the oracles do not: where a result goes, and what need not be computed;
-# and what surrounds an optimizer's formula (test_clipping.py, test_parameter_groups.py).
-EXTRAS = {"out", "need_dx", "clip_norm", "clip_value", "groups"}
+# what surrounds an optimizer's formula (test_clipping.py, test_parameter_groups.py); and what drops
+# elements while one trains (test_dropout.py).
+EXTRAS = {"out", "need_dx", "clip_norm", "clip_value", "groups", "dropout"}
 
 
 def parameters(f: Any) -> list[tuple[str, Any, Any]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import mlpkern as mk
 from compare import assert_same_bits
 from mlpkern import container
 from mlpkern.persistence import load_with_metadata
+from mlpkern.samples import checksum_of_some
 from test_checkpoints import BATCH, EPOCHS, ROWS, STEPS, Stop, Training, interrupt, other, whole
 
 
@@ -32,7 +35,10 @@ def a_checkpoint(path: Path, **arguments: Any) -> mk.TrainingState:
 def test_what_a_checkpoint_says(path: Path) -> None:
     state = a_checkpoint(path)
     assert (state.steps, state.epoch[0], len(state.history["loss"])) == (18, 4 * BATCH, 2)
+    training = Training()
     assert state.samples == {
+        "x": zlib.crc32(training.x[:ROWS].tobytes()),
+        "y": zlib.crc32(training.y[:ROWS].tobytes()),
         "rows": ROWS,
         "batch_size": BATCH,
         "shuffle": True,
@@ -146,21 +152,37 @@ def test_a_schedule_that_is_new(path: Path) -> None:
 
 
 OTHERS: dict[str, tuple[Any, Any, str]] = {
-    "network": (lambda: other(mk.MLP([4, 5, 3])), {}, r"the network must be the checkpoint's, Ch"),
-    "dtype": (lambda: Training("Adam", np.float64), {}, "of float32; got .* of float64"),
+    "network": (
+        lambda: other(mk.MLP([4, 5, 3])),
+        {},
+        r"fit: the network must be that of FILE, Chain\(",
+    ),
+    "dtype": (
+        lambda: Training("Adam", np.float64),
+        {},
+        "that of FILE, .* of float32; got .* of float64",
+    ),
     "optimizer": (
         lambda: Training("RMSprop"),
         {},
-        "Adam with exp_avg, exp_avg_sq; got RMSprop wit",
+        "that of FILE, Adam with exp_avg, exp_avg_sq; got RMSprop wit",
     ),
-    "loss": (Training, {"loss": mk.SquaredError()}, "loss must be the checkpoint's, MeanSquaredEr"),
-    "rows": (lambda: other(rows=40), {}, "x must have the 50 rows of the checkpoint's .*; got 40"),
-    "batch": (Training, {"batch_size": 9}, "within an epoch, 8 and True; got 9 and True"),
+    "loss": (
+        Training,
+        {"loss": mk.SquaredError()},
+        "fit: the loss must be that of FILE, MeanSquaredEr",
+    ),
+    "rows": (lambda: other(rows=40), {}, "x must have the 50 rows of the training of FILE; got 40"),
+    "batch": (
+        Training,
+        {"batch_size": 9},
+        "be those of FILE, which stands within an epoch, 8 and True; got 9 and True",
+    ),
     "order": (Training, {"shuffle": False}, "within an epoch, 8 and True; got 8 and False"),
     "validation": (
         Training,
         {"validation": None},
-        "validation must be as in the checkpoint, whose training had one",
+        "fit: validation must be as in FILE, whose training had one",
     ),
 }
 
@@ -171,10 +193,43 @@ def test_a_checkpoint_of_another_training(path: Path, make: Any, arguments: Any,
     t = make()
     before, config = t.net.parameters.copy(), t.optimizer.config()
     arguments = {"schedule": None} | arguments
-    with pytest.raises(ValueError, match=text):
+    with pytest.raises(ValueError, match=text.replace("FILE", re.escape(str(path)))):
         t.fit(resume=path, **arguments)
     assert_same_bits(t.net.parameters.copy(), before)
     assert (t.optimizer.config(), t.optimizer.steps) == (config, 0)
+
+
+@pytest.mark.parametrize("names", [["x"], ["y"], ["x", "y"]], ids="".join)
+def test_other_data_of_the_same_shape(path: Path, names: list[str]) -> None:
+    a_checkpoint(path)
+    t, state = other(), mk.load_checkpoint(path)
+    for name in names:
+        getattr(t, name)[3, 1] += 1
+    before = t.net.parameters.copy()
+    text = f"fit: {' and '.join(names)} must be as in the training of {path}; got other numbers"
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        t.fit(resume=path)
+    assert_same_bits(t.net.parameters.copy(), before)
+    for name in names:  # as in the files of before there were checksums
+        del state.samples[name]
+    t.fit(resume=state)
+
+
+def test_checksums_of_some_rows() -> None:
+    large = np.arange(400_000.0).reshape(-1, 4)
+    first = checksum_of_some(large)
+    for row in (0, len(large) - 1):
+        changed = large.copy()
+        changed[row, 2] += 1
+        assert checksum_of_some(changed) != first
+    assert checksum_of_some(large[::-1]) != first
+    assert checksum_of_some(large.astype(">f8")) == checksum_of_some(np.asfortranarray(large))
+    labels = np.arange(9)
+    assert checksum_of_some(labels.astype(np.uint8)) == checksum_of_some(labels)
+    for shape in [(0, 3), (3, 0), (1, 10**5), (10, 10**5)]:
+        assert checksum_of_some(np.ones(shape)) == checksum_of_some(np.ones(shape).copy("F"))
+    for odd in (np.array(3.0), np.array(["a"]), np.array([None])):  # for the first step to refuse
+        assert checksum_of_some(odd) == 0
 
 
 def test_another_batch_size_between_epochs(path: Path) -> None:

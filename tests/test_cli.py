@@ -12,6 +12,7 @@ import pytest
 
 import mlpkern as mk
 from mlpkern.cli import common, demo, main, numpy_peer, train
+from mlpkern.fitting import Fitting
 from mlpkern.persistence import load_with_metadata
 
 COMMANDS = ["demo", "train", "predict", "convert", "bench", "gradcheck", "plot", "info"]
@@ -91,12 +92,19 @@ def test_version(capsys):
         ("train --data x --task sort", "invalid choice: 'sort'"),
         ("train --data x --dropout 1", "must be a number between 0 and 1, not '1'"),
         ("train --data x --schedule linear", "must be one of constant, step, exponential, cosine"),
-        ("train --data x --schedule step", "step takes other numbers than '', as --help tells"),
+        ("train --data x --schedule step", "step takes step_size[,gamma], not ''"),
+        ("train --data x --schedule step:1,2,3", "step takes step_size[,gamma], not '1,2,3'"),
+        ("train --data x --schedule exponential:x", "exponential takes gamma, not 'x'"),
+        ("train --data x --schedule plateau:0.5,inf", "plateau takes [factor[,patience]], not '0"),
         ("train --data x --schedule cosine:-1", "CosineSchedule: minimum must be finite and at"),
-        ("train --data x --schedule cosine:low", "could not convert string to float: 'low'"),
+        ("train --data x --schedule cosine:low", "cosine takes [minimum], not 'low'"),
         ("train --data x --resume", "--resume needs --checkpoint"),
         ("train --data x --checkpoint-every 2", "--checkpoint-every needs --checkpoint"),
         ("train --data x --warm-up 10", "--warm-up must be less than --epochs 10, not 10.0"),
+        (
+            "train --data x --hidden none --dropout 0.2",
+            "--dropout needs a hidden layer to drop from, and --hidden is none",
+        ),
         ("predict --data x", "required: --model"),
         ("plot", "required: WHAT"),
         ("plot graph --out x.svg", "one of the arguments --model --sizes is required"),
@@ -228,6 +236,40 @@ def test_a_regressor_from_csv_to_predictions(capsys, tmp_path, line):
     assert last_json(capsys.readouterr().out)["r2"] > 0.99
 
 
+def test_columns_of_text_and_ignored_ones(capsys, tmp_path):
+    data, model = tmp_path / "shops.csv", str(tmp_path / "model.npz")
+    rng = np.random.default_rng(0)
+    with data.open("w") as file:
+        file.write("id,town,size,price\n")
+        for i in range(300):
+            town, size = ("Rome", "Oslo", "Bonn")[i % 3], rng.normal()
+            file.write(f"no{i},{town},{size},{size + (i % 3) * 10}\n")
+    command = ["train", "--data", str(data), "--hidden", "none", "--save", model, "--lr", "0.05"]
+    assert main(command) == 1
+    text = "column 'id' must have at most 100 different texts, and has more: ignore it, or turn it"
+    assert text in capsys.readouterr().err
+    assert main([*command, "--ignore", "id", "--epochs", "100"]) == 0
+    captured = capsys.readouterr()
+    assert ", 4 inputs of 2 columns, target price\n" in captured.out
+    metadata = load_with_metadata(model)[1]
+    assert metadata["columns"] == ["town", "size"]
+    assert metadata["categories"] == {"town": ["Bonn", "Oslo", "Rome"]}
+    assert predictions(capsys, model, data)["r2"] > 0.99
+    new = tmp_path / "new.csv"
+    new.write_text("size,town\n0,Oslo\n0,Cork\n0,Bern\n")
+    assert main(["predict", "--model", model, "--data", str(new), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert abs(last_json(captured.out)["predictions"][0][0] - 10) < 0.5
+    assert captured.err == (
+        "note: column 'town' has 2 cells of no category that the model knows, the first on line 3, "
+        "'Cork': taken as none of them\n"
+    )
+    for wrong in ({"town": "Bonn"}, {"street": ["a"]}, ["town"]):
+        mk.save(model, mk.load(model), metadata | {"categories": wrong})
+        assert main(["predict", "--model", model, "--data", str(new)]) == 1
+        assert "categories must be lists of text" in capsys.readouterr().err
+
+
 def predictions(capsys, model, data):
     assert main(["predict", "--model", str(model), "--data", str(data), "--json"]) == 0
     return last_json(capsys.readouterr().out)
@@ -339,11 +381,23 @@ def test_schedules_of_train(capsys, flowers, schedule):
     assert ", lr " in captured.err
 
 
+def test_help_has_the_form_of_every_schedule(capsys):
+    assert main(["train", "--help"]) == 0
+    text = "".join(capsys.readouterr().out.split())
+    assert (
+        "ofthelearningrate:constant[:factor],step:step_size[,gamma],exponential:gamma,"
+        "cosine[:minimum],one-cycle[:peak_at[,start_factor[,end_factor]]],"
+        "plateau[:factor[,patience]];timesinepochs"
+    ) in text
+
+
 def test_dropout_of_train(tmp_path, flowers):
     path = tmp_path / "model.npz"
     arguments = ["train", "--data", str(flowers), "--dropout", "0.25", "--hidden", "8,4"]
     assert main([*arguments, "--save", str(path)]) == 0
     assert json.dumps(mk.load(path).config()).count('{"type": "Dropout", "p": 0.25') == 2
+    net = mk.MLP([2, 8, 4, 3], "relu", "softargmax", dropout=0.25)
+    assert mk.load(path).layers[1].config() == net.config()
 
 
 def test_train_goes_on_from_a_checkpoint(capsys, tmp_path, flowers):
@@ -366,15 +420,67 @@ def test_train_goes_on_from_a_checkpoint(capsys, tmp_path, flowers):
     assert "run.npz is there already: --resume goes on from it" in capsys.readouterr().err
     assert main([*command, "--early-stopping", "50", "--resume"]) == 0
     assert f"resuming  {checkpoint}, 6 of 9 epochs done" in capsys.readouterr().out
+    command += ["--early-stopping", "50", "--resume", "--seed", "1"]  # other rows held out
+    assert main(command) == 1
+    text = f"fit: x and y must be as in the training of {checkpoint}; got other numbers"
+    assert capsys.readouterr().err == f"mlpkern train: error: {text}\n"
     mk.save(checkpoint, mk.MLP([2, 2]))
     assert main(["train", "--data", str(flowers), "--checkpoint", checkpoint, "--resume"]) == 1
     assert "is not a checkpoint that can be read: it holds a network" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "done", "text"),
+    [
+        (["--checkpoint"], 0, "2 of 10 epochs: --resume goes on from it"),
+        (["--checkpoint"], 1, "2 of 10 epochs and 120 of 120 rows of the next: --resume goes on"),
+        ([], 0, None),
+    ],
+)
+def test_an_interrupt_tells_how_to_go_on(
+    capsys, tmp_path, monkeypatch, flowers, arguments, done, text
+):
+    checkpoint, steps = str(tmp_path / "run.npz"), Fitting._steps
+
+    def interrupted(self):
+        """Before the steps of the third epoch, or behind them."""
+        at = self.history.epochs == 2
+        cost = None if at and not done else steps(self)
+        if at:
+            raise KeyboardInterrupt
+        return cost
+
+    more = [*arguments, checkpoint] if arguments else []
+    command = ["train", "--data", str(flowers), *more]
+    with monkeypatch.context() as patch:
+        patch.setattr(Fitting, "_steps", interrupted)
+        assert main(command) == 130
+    (line,) = capsys.readouterr().err.splitlines()
+    begins = "mlpkern train: interrupted"
+    assert line.startswith(begins if text is None else f"{begins}; {checkpoint} holds {text}")
+    assert (line == begins) == (text is None)
+    if arguments:
+        assert main([*command, "--resume"]) == 0
 
 
 def test_early_stopping_needs_rows(capsys, tmp_path):
     (tmp_path / "few.csv").write_text("a,y\n" + "1,x\n2,z\n" * 4)
     assert main(["train", "--data", str(tmp_path / "few.csv"), "--early-stopping", "2"]) == 2
     assert "--early-stopping needs 10 training rows or more, not 6" in capsys.readouterr().err
+
+
+def test_one_of_a_thing_is_singular(capsys, tmp_path):
+    data, checkpoint = tmp_path / "two.csv", str(tmp_path / "run.npz")
+    data.write_text("a,y\n1,0.5\n2,0.25\n")
+    arguments = ["train", "--data", str(data), "--task", "regression", "--hidden", "none"]
+    arguments += ["--epochs", "1", "--threads", "1", "--checkpoint", checkpoint, "--resume"]
+    for _ in range(2):
+        assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "data      1 training row, 1 test row, 1 input, target y"
+    assert lines[1] == "network   1-1, ReLU(scale=1.0), 2 parameters"
+    assert re.match(r"training  1 epoch in \d+\.\d\d s, 1 thread, ", lines[3])
+    assert f"resuming  {checkpoint}, 1 of 1 epoch done" in lines
 
 
 def test_r2_of_constant_targets_is_not_defined(capsys, tmp_path):
@@ -417,7 +523,7 @@ def test_failures_of_predict(capsys, tmp_path, flowers):
     good = {"task": "classification", "inputs": 2, "columns": ["length", "width"], "target": "kind"}
     good |= {"classes": ["a", "b"]}
     for change, text in (
-        ({"classes": [1, 2]}, "classes and columns must be lists of text"),
+        ({"classes": [1, 2]}, "classes, columns and categories must be lists"),
         ({"scaling": {"shift": 0, "scale": 1}}, "whose networks took scaled inputs"),
         ({"columns": ["length"]}, "the model takes 2 inputs, and"),
         ({"columns": ["depth"]}, "line 1: there is no column 'depth'"),
@@ -432,6 +538,16 @@ def test_failures_of_predict(capsys, tmp_path, flowers):
     assert "the probabilities are not finite" in message()
     model.write_bytes(b"PK\x03\x04")
     assert "is not a model that can be read" in message()
+
+
+def test_predict_names_what_reads_another_format(capsys, tmp_path, flowers):
+    model = tmp_path / "model.onnx"
+    model.write_bytes(b"\x08\x08\x12\x07mlpkern")
+    assert main(["predict", "--model", str(model), "--data", str(flowers)]) == 1
+    assert capsys.readouterr().err == (
+        f"mlpkern predict: error: load: path must be a file that save wrote; got {model}, an ONNX "
+        "model: from_onnx reads it, and mlpkern convert makes an .npz of it\n"
+    )
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +187,72 @@ def test_inputs_of_a_csv(tmp_path):
         read_inputs(path, ("a", "c"), "y")
     with pytest.raises(ValueError, match="the model was trained on inputs without column names"):
         read_inputs(path)
+
+
+def test_columns_of_text(tmp_path):
+    """Each text is an input, sorted; what only the test part has is no input."""
+    text = "a,kind,b,y\n" + "".join(f"{i}, {'xzy'[i % 3]},{-i},{i % 2}\n" for i in range(5000))
+    table = read_table(csv(tmp_path, text))
+    assert table.columns == ("a", "kind", "b")
+    assert table.categories == {"kind": ("x", "y", "z")}
+    i = np.arange(5000)
+    ones = [i % 3 == 0, i % 3 == 2, i % 3 == 1]
+    np.testing.assert_array_equal(table.x, np.column_stack([i, *ones, -i]))
+    data = prepare(table)
+    assert data.categories == table.categories
+    assert data.unseen == 0
+    assert data.x_scaling.mean[1:4].tolist() == [0, 0, 0]
+    assert data.x_scaling.scale[1:4].tolist() == [1, 1, 1]
+    assert data.x_scaling.mean[0] > 2000
+
+
+def test_categories_come_from_the_training_rows(tmp_path):
+    text = "a,kind,y\n" + "".join(f"{i},{'one' if i == 7 else 'two'},{i % 2}\n" for i in range(10))
+    table, seeds = read_table(csv(tmp_path, text)), range(20)
+    unseen = [prepare(table, seed=seed) for seed in seeds]
+    assert {data.unseen for data in unseen} == {0, 1}
+    for data in unseen:
+        names = ("two",) if data.unseen else ("one", "two")
+        assert data.categories == {"kind": names}
+        assert data.x_train.shape[1] == data.x_test.shape[1] == 1 + len(names)
+        assert (data.x_test[:, 1:].sum(axis=1) == 0).sum() == data.unseen
+
+
+def test_ignored_columns(tmp_path):
+    path = csv(tmp_path, "id,a,kind,y\nq1,1,u,2\nq2,3,v,4\n")
+    table = read_table(path, ignore=("id", "y"))
+    assert (table.columns, table.target, table.y.tolist()) == (("a",), "kind", ["u", "v"])
+    for ignore, target, error in [
+        (("id", "none"), None, "there is no column 'none'; the columns are id, a, kind, y"),
+        (("y",), "y", "column 'y' cannot be the target and ignored"),
+        (("id", "a", "kind"), None, "there must be at least one column beside the target"),
+    ]:
+        with pytest.raises(ValueError, match=error):
+            read_table(path, target, ignore)
+    with pytest.raises(ValueError, match="columns to ignore can be named for a CSV file only"):
+        read_table(npz(tmp_path, x=X, y=Y), ignore=("a",))
+
+
+def test_texts_that_a_model_does_not_know(tmp_path):
+    path = csv(tmp_path, "kind,a\nred,1\n\ngreen,2\nblue,3\nblack,4\n")
+    table = read_inputs(path, ("a", "kind"), "y", {"kind": ["blue", "red"]})
+    assert table.x.tolist() == [[1, 0, 1], [2, 0, 0], [3, 1, 0], [4, 0, 0]]
+    assert table.unknown == {"kind": (2, "green", 4)}
+
+
+@pytest.mark.parametrize(
+    ("rows", "error"),
+    [
+        (["1,x", "2,3"], "line 2, column 'b': an input must be a finite number, not 'x'"),
+        (["1,x", "2,"], "line 3, column 'b': the cell is empty"),
+        ([f"1,t{i}" for i in range(101)], "column 'b' must have at most 100 different texts, and"),
+        (["1,x"] * 4096 + ["1,2"], "line 4098, column 'b': an input must be text as in the lines"),
+        (["1,x"] * 4096 + ["1,"], "line 4098, column 'b': the cell is empty"),
+    ],
+)
+def test_wrong_columns_of_text(tmp_path, rows, error):
+    with pytest.raises(ValueError, match=re.escape(error)):
+        read_table(csv(tmp_path, "a,b,y\n" + "".join(f"{row},1\n" for row in rows)))
 
 
 # --- NPZ and folders ---------------------------------------------------------------------------

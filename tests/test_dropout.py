@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -200,6 +201,44 @@ def test_fit_goes_on_where_passes_say(rng: Any) -> None:
     assert net.layers[1].passes == 6
     assert_same_bits(fit(net, opt, 2), whole)
     assert not np.array_equal(fit(*made(), 2), fit(net, opt, 2))
+
+
+def test_mlp_drops_behind_each_hidden_activation(dtype: type, rng: Any) -> None:
+    """The same parameters and passes as by hand; what keeps a network keeps the dropouts."""
+    sizes, hidden = [4, 8, 6, 3], ["relu", "tanh"]
+    net = mk.MLP(sizes, hidden, "softargmax", dtype, 5, dropout=0.25)
+    plain = mk.MLP(sizes, hidden, "softargmax", dtype, 5)
+    assert repr(net) == (
+        "Chain(Linear(4, 8), ReLU(scale=1.0), Dropout(0.25, seed=5), Linear(8, 6), Tanh(), "
+        "Dropout(0.25, seed=5), Linear(6, 3), Softargmax(beta=1.0))"
+    )
+    assert_same_bits(net.parameters.copy(), plain.parameters.copy())
+    a, f, b, g, c, h = plain.copy().layers  # type: ignore[attr-defined]
+    by_hand = mk.Chain(a, f, mk.Dropout(0.25, 5), b, g, mk.Dropout(0.25, 5), c, h).copy()
+    others = [by_hand, net.copy(), pickle.loads(pickle.dumps(net)), copy.deepcopy(net)]
+    assert all(other.config() == net.config() for other in others)
+    x = rng.normal(size=(9, 4)).astype(dtype)
+    y = net(x)
+    assert not np.array_equal(y, net(x))
+    assert_same_bits(net.predict(x), plain.predict(x))
+    for other in others:
+        assert_same_bits(other(x), y)
+
+
+def test_mlp_without_dropout_and_its_seeds(tmp_path: Path) -> None:
+    assert mk.MLP([4, 8, 3], dropout=0).config() == mk.MLP([4, 8, 3]).config()
+    assert mk.MLP([4, 3], dropout=0.5).config() == mk.MLP([4, 3]).config()
+
+    def seeds(seed: Any) -> set[int]:
+        net = mk.MLP([4, 8, 8, 3], seed=seed, dropout=0.5)
+        mk.save(tmp_path / "net.npz", net)
+        assert mk.load(tmp_path / "net.npz").config() == net.config()
+        return {f.seed for f in net.layers if isinstance(f, mk.Dropout)}
+
+    assert (seeds(3), seeds(np.int64(3))) == ({3}, {3})
+    assert seeds([1, 2]) == seeds([1, 2]) != seeds([1, 3])
+    assert seeds(2**64) != seeds(2**64 + 1)
+    assert seeds(None) != seeds(None)
 
 
 def test_like_again() -> None:

@@ -431,6 +431,12 @@ MODELS = [
     Case("output is a class", lambda u: mk.MLP([3, 2, 1], output=mk.Tanh), TypeError,
          "MLP: an activation must be a name or an Activation; got <class "
          "'mlpkern.activations.Tanh'>"),
+    Case("dropout above 1", lambda u: mk.MLP([3, 2, 1], dropout=1.5), ValueError,
+         "MLP: dropout must be from 0 to 1; got 1.5"),
+    Case("dropout below 0", lambda u: mk.MLP([3, 2, 1], dropout=-0.5), ValueError,
+         "MLP: dropout must be finite and at least 0; got -0.5"),
+    Case("dropout is a flag", lambda u: mk.MLP([3, 2, 1], dropout=True), TypeError,
+         "MLP: dropout must be a number; got bool"),
     Case("predict None", lambda u: u.net.predict(None), TypeError,
          "predict: x must be an array; got None"),
     Case("predict float64", lambda u: u.net.predict(u.x64), TypeError,

@@ -314,3 +314,23 @@ def test_a_foreign_file_is_refused(tmp_path, data):
     (tmp_path / "foreign").write_bytes(data)
     with pytest.raises(ValueError, match="foreign is not a model that can be read: "):
         mk.load(tmp_path / "foreign")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("net.safetensors", "a safetensors file: load_safetensors reads it"),
+        ("net.onnx", "an ONNX model: from_onnx reads it"),
+    ],
+)
+def test_files_of_other_formats_are_named(tmp_path, name, text):
+    path = tmp_path / name
+    with pytest.raises(FileNotFoundError):
+        mk.load(path)
+    path.write_bytes(b"\x08\x00\x00\x00")
+    with pytest.raises(ValueError, match="load: path must be a file that save wrote") as e:
+        mk.load(path)
+    assert str(e.value).endswith(f"got {path}, {text}, and mlpkern convert makes an .npz of it")
+    path.write_bytes(b"PK\x03\x04")  # one of its own by a wrong name is read, or named as damaged
+    with pytest.raises(ValueError, match="is not a model that can be read"):
+        mk.load(path)

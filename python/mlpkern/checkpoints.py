@@ -123,7 +123,8 @@ class TrainingState:
     epoch : list
         Of the epoch that has begun: rows done, the sum of their costs, rows in the sum.
     samples : dict
-        Rows, batch size, whether they are shuffled, the loss.
+        Rows, batch size, whether they are shuffled, the loss; checksums of some rows of x and y, of
+        which one that is not there is not looked at: ``del samples["x"]`` goes on with another x.
     generator : dict
         The state of what shuffles, before it drew the order of the epoch.
     passes : list of int

@@ -42,11 +42,16 @@ def read(path: StrPath) -> bytes:
         return data + file.read() if data == _MAGIC else data
 
 
+def is_archive(data: bytes) -> bool:
+    """Return whether bytes begin as a zip archive does."""
+    return data.startswith(_MAGIC)
+
+
 def arrays_in(data: bytes, check: Callable[[list[str]], object]) -> dict[str, NDArray[Any]]:
     """Return the arrays of a file by name; `check` sees the members' names first, and may raise."""
     import zipfile  # here: with it, `import mlpkern` takes milliseconds more
 
-    if not data.startswith(_MAGIC):
+    if not is_archive(data):
         raise ValueError("it is no zip archive")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = archive.infolist()

@@ -66,12 +66,14 @@ class Fitting:
             "batch_size": self.batch_size,
             "shuffle": self.shuffle,
             "loss": repr(self.loss),
+            **self.samples.checksums,
         }
 
     def begin(self) -> None:
         """Tells all listeners that training begins, and opens the first epoch."""
         self.start = time.perf_counter()
         if self.checkpoint is not None:
+            self.samples.checksums  # noqa: B018  of the samples as they are before any callback
             self.checkpoint._begin()
         for listener in (self.schedule, *self.callbacks):
             getattr(listener, "begin", lambda _: None)(self.history)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from mlpkern._arguments import integer
+from mlpkern._arguments import integer, number
 from mlpkern.activations import Activation, activation
 from mlpkern.dropout import Dropout, dropouts_in
 from mlpkern.layers import Linear, checked_dtype
@@ -153,7 +153,16 @@ class MLP(Chain):
         Behind the last linear map.
     dtype : {float32, float64}
     seed : int or None
-        Of the initial parameters, see :class:`Linear`.
+        Of the initial parameters, see :class:`Linear`, and of what is dropped.
+    dropout : float
+        From 0 to 1: the probability that a training pass drops an element behind a hidden
+        activation, by a :class:`Dropout` that follows it. At 0 there is none.
+
+    Examples
+    --------
+    >>> import mlpkern as mk
+    >>> mk.MLP([4, 8, 2], dropout=0.2)
+    Chain(Linear(4, 8), Tanh(), Dropout(0.2), Linear(8, 2), Identity())
     """
 
     def __init__(
@@ -163,6 +172,8 @@ class MLP(Chain):
         output: str | Activation = "identity",
         dtype: DTypeLike = np.float32,
         seed: Any = 0,
+        *,
+        dropout: float = 0.0,
     ) -> None:
         if isinstance(sizes, str) or not isinstance(sizes, Sequence | np.ndarray):
             raise TypeError(f"MLP: sizes must be a list of integers; got {type(sizes).__name__}")
@@ -180,12 +191,25 @@ class MLP(Chain):
             raise ValueError(
                 f"MLP: hidden must name {inner} activations, one a hidden layer; got {len(chosen)}"
             )
-        seeds = np.random.SeedSequence(seed).spawn(inner + 1)
+        p = number("MLP", "dropout", dropout, 0.0)
+        if p > 1:
+            raise ValueError(f"MLP: dropout must be from 0 to 1; got {p}")
+        root = np.random.SeedSequence(seed)
+        seeds = root.spawn(inner + 1)
         maps: list[Map] = []
         behind = [*chosen, output]
         for (D, L), f, s in zip(itertools.pairwise(sizes), behind, seeds, strict=True):
+            if p > 0 and maps:
+                maps.append(Dropout(p, _dropout_seed(seed, root)))
             maps += [Linear(D, L, dtype=dtype, seed=s), _activation(f)]
         super().__init__(*maps)
+
+
+def _dropout_seed(seed: Any, root: np.random.SeedSequence) -> int:
+    """The seed itself where a Dropout takes it, and otherwise one drawn from it."""
+    if isinstance(seed, int | np.integer) and seed < 2**64:
+        return int(seed)
+    return int(root.generate_state(1, np.uint64)[0])
 
 
 def _activation(chosen: Any) -> Activation:

@@ -23,6 +23,7 @@ from mlpkern.container import (
     arrays_in,
     as_bytes,
     as_object,
+    is_archive,
     read,
     refusing,
     write_arrays,
@@ -45,6 +46,10 @@ __all__ = [
 FORMAT, VERSION = "mlpkern", 1
 MOST_MAPS = 10_000
 _MEMBERS = ("model.npy", "metadata.npy", "parameters.npy")
+_OTHERS = {  # endings of other formats, and what writes and reads them
+    ".safetensors": ("a safetensors file", "save_safetensors", "load_safetensors"),
+    ".onnx": ("an ONNX model", "to_onnx", "from_onnx"),
+}
 _DTYPES = {"float32": np.dtype("<f4"), "float64": np.dtype("<f8")}
 
 
@@ -66,10 +71,10 @@ def save(path: StrPath, net: Any, metadata: Mapping[str, Any] | None = None) -> 
     ValueError
         Other networks own maps inside `net` (save its `copy()`), or it has over 10,000 maps.
     """
-    for ending, name in (("safetensors", "save_safetensors"), ("onnx", "to_onnx")):
-        if os.fspath(path).endswith(f".{ending}"):
+    for ending, (_, writer, _) in _OTHERS.items():
+        if os.fspath(path).endswith(ending):
             raise ValueError(
-                f"save: path must not end in .{ending}, which {name} writes; got {path}"
+                f"save: path must not end in {ending}, which {writer} writes; got {path}"
             )
     write_arrays(path, arrays_of("save", net, metadata))
 
@@ -99,6 +104,12 @@ def load(path: StrPath) -> Any:
 def load_with_metadata(path: StrPath) -> tuple[Any, dict[str, Any]]:
     """Return the network of a file that `save` wrote, and the metadata; errors as `load` has."""
     data = read(path)
+    for ending, (kind, _, reader) in _OTHERS.items():
+        if os.fspath(path).endswith(ending) and not is_archive(data):
+            raise ValueError(
+                f"load: path must be a file that save wrote; got {path}, {kind}: "
+                f"{reader} reads it, and mlpkern convert makes an .npz of it"
+            )
     with refusing(os.fspath(path)):
         return network_of(arrays_in(data, check_members))
 

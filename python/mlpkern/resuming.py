@@ -50,30 +50,37 @@ def _check(state: TrainingState, fitting: Fitting) -> None:
     if state.model["config"] != net.config() or dtype != str(net.dtype or np.dtype(np.float32)):
         other = persistence.build(state.model, state.parameters.dtype, state.parameters.size)
         raise ValueError(
-            f"fit: the network must be the checkpoint's, {other!r} of {dtype}; "
+            f"fit: the network must be that of {state.path}, {other!r} of {dtype}; "
             f"got {net!r} of {net.dtype}"
         )
     _check_optimizer(state, fitting.optimizer)
     if state.samples["loss"] != here["loss"]:
         raise ValueError(
-            f"fit: the loss must be the checkpoint's, {state.samples['loss']}; got {here['loss']}"
+            f"fit: the loss must be that of {state.path}, {state.samples['loss']}; "
+            f"got {here['loss']}"
         )
     if state.samples["rows"] != here["rows"]:
         raise ValueError(
-            f"fit: x must have the {state.samples['rows']} rows of the checkpoint's training; "
+            f"fit: x must have the {state.samples['rows']} rows of the training of {state.path}; "
             f"got {here['rows']}"
         )
-    if state.epoch[0] > 0 and state.samples != here:
+    saved = state.samples  # an older file, and shards, have no checksums
+    names = [n for n in ("x", "y") if n in saved and n in here and saved[n] != here[n]]
+    if names:
         raise ValueError(
-            "fit: batch_size and shuffle must be the checkpoint's, which stands within an epoch, "
-            f"{state.samples['batch_size']} and {state.samples['shuffle']}; "
+            f"fit: {' and '.join(names)} must be as in the training of {state.path}; "
+            "got other numbers"
+        )
+    order = ("batch_size", "shuffle")
+    if state.epoch[0] > 0 and any(state.samples.get(name) != here[name] for name in order):
+        raise ValueError(
+            f"fit: batch_size and shuffle must be those of {state.path}, which stands within an "
+            f"epoch, {state.samples['batch_size']} and {state.samples['shuffle']}; "
             f"got {here['batch_size']} and {here['shuffle']}"
         )
     if ("val_loss" in state.history) != ("val_loss" in fitting.history):
         there = "one" if "val_loss" in state.history else "none"
-        raise ValueError(
-            f"fit: validation must be as in the checkpoint, whose training had {there}"
-        )
+        raise ValueError(f"fit: validation must be as in {state.path}, whose training had {there}")
 
 
 def _check_optimizer(state: TrainingState, optimizer: Optimizer) -> None:
@@ -87,7 +94,7 @@ def _check_optimizer(state: TrainingState, optimizer: Optimizer) -> None:
                 (type(optimizer).__name__, optimizer.states),
             )
         )
-        raise ValueError(f"fit: the optimizer must be the checkpoint's, {there}; got {here}")
+        raise ValueError(f"fit: the optimizer must be that of {state.path}, {there}; got {here}")
 
 
 def _hyperparameters(state: TrainingState, optimizer: Optimizer) -> Mapping[str, Any]:

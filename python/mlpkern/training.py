@@ -155,7 +155,7 @@ def fit(
         interruption. True goes on from the file of ``checkpoint`` where there is one, and begins
         where there is none. What is not in a checkpoint is the caller's to give again: the network
         and the optimizer (made alike; both get the checkpoint's numbers), the samples, the loss,
-        the schedule, the callbacks. ``seed`` has no effect.
+        the schedule, the callbacks. ``seed`` has no effect: what shuffles goes on as it was.
 
     Returns
     -------
@@ -171,7 +171,7 @@ def fit(
         On Ctrl-C, within 250 ms; the model is at its last whole step, and so is the checkpoint.
     ValueError
         Before anything is written, if ``resume`` is no checkpoint or one of another network, dtype,
-        optimizer, loss or number of samples.
+        optimizer, loss or number of samples, or of other samples, of which some are looked at.
     """
     _check_training("fit", net, loss, optimizer)
     epochs = integer("fit", "epochs", epochs, 0)

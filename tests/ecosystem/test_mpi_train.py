@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +139,27 @@ def test_a_training_that_diverges_is_an_error_said_once(flowers: Path) -> None:
     (said,) = lines(done.stderr, "mlpkern")
     assert said.startswith("mlpkern train: error: fit: the cost of step ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_an_interrupt_is_said_once(flowers: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.npz"
+    command = ["mpiexec", "-n", "2", sys.executable, "-m", "mlpkern", "train", *OPTIONS]
+    command += ["--data", str(flowers), "--epochs", "1000000", "--checkpoint", str(checkpoint)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as job:
+        try:
+            _wait_for(checkpoint)
+            job.send_signal(signal.SIGINT)
+            _, said = job.communicate(timeout=30)
+        finally:
+            job.send_signal(signal.SIGINT)  # the second one kills a job that hangs
+    assert job.returncode == 130
+    pattern = rf"mlpkern train: (interrupted; {re.escape(str(checkpoint))} holds .*)"
+    (found,) = re.findall(pattern, said)  # on a line that mpiexec may have begun
+    assert found.endswith(": --resume goes on from it")
+
+
+def _wait_for(path: Path) -> None:
+    end = time.monotonic() + test_mpi.TIMEOUT
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.1)

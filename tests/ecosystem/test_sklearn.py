@@ -8,6 +8,7 @@ of 1e-30 that makes no difference.
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 from typing import Any
@@ -188,3 +189,25 @@ def test_warnings_are_scikit_learns():
         MLPRegressor(max_iter=2, solver="lbfgs").fit(x, y)
     with pytest.warns(UserWarning, match="`batch_size` less than 1 or larger than sample size"):
         MLPRegressor(max_iter=1, batch_size=10_000).fit(x, y)
+
+
+@pytest.mark.filterwarnings("default::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("arguments", [{}, {"solver": "lbfgs"}, {"batch_size": 10_000}])
+def test_warnings_show_the_line_that_fits(arguments):
+    x, y = data("numbers")
+    with pytest.warns() as caught:
+        MLPRegressor(max_iter=2, **arguments).fit(x, y)
+    assert {warning.filename for warning in caught} == {__file__}
+    model = MLPRegressor(max_iter=2, batch_size=10_000)
+    with pytest.warns(UserWarning, match="`batch_size` less than 1") as caught:
+        model.partial_fit(x, y)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+@pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+def test_help_has_no_runs_of_spaces(estimator):
+    """A line that went on behind a backslash had the next one's indentation within it."""
+    assert not re.search(r"\S {2,}", estimator.__doc__)
+    named = re.findall(r"^ {4}(\w+(?:, \w+)*)(?: : .*)?$", estimator.__doc__, re.MULTILINE)
+    documented = {name for line in named for name in line.split(", ")}
+    assert set(estimator().get_params()) <= documented

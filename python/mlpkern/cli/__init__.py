@@ -38,8 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
-        print(f"{parser.prog} {args.command}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:  # its text, where it has one, is how to go on
+        with ranks.said_once():
+            said = "; ".join(("interrupted", *map(str, interrupt.args)))
+            print(f"{parser.prog} {args.command}: {said}", file=sys.stderr)
+        ranks.end(130)
         return 130
     except (
         ArithmeticError,

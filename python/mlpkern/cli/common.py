@@ -111,6 +111,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence
     )
 
 
+def counted(count: int, things: str) -> str:
+    """Return 2 rows, or 1 row."""
+    return f"{count} {things.removesuffix('s') if count == 1 else things}"
+
+
 def duration(seconds: float) -> str:
     """Return three digits and a unit, such as 12.3 µs."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):

@@ -16,7 +16,7 @@ import mlpkern as mk
 from mlpkern.formats.safetensors import load_safetensors_with_metadata
 from mlpkern.persistence import load_with_metadata
 
-from .common import UsageError, to_json
+from .common import UsageError, counted, to_json
 
 ENDINGS = (".npz", ".safetensors", ".onnx")
 
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         print(to_json(facts))
         return
-    print(f"{args.target}: {net!r}, {facts['parameters']} parameters, {dtype}")
+    print(f"{args.target}: {net!r}, {counted(net.parameters.size, 'parameters')}, {dtype}")
     if left_out:
         print(f"metadata left out: {', '.join(left_out)}")
 

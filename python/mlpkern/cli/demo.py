@@ -22,6 +22,7 @@ from . import numpy_peer
 from .common import (
     add_threads,
     can_show_progress,
+    counted,
     duration,
     machine,
     positive,
@@ -141,9 +142,9 @@ def run(args: argparse.Namespace) -> None:
         print(
             f"1,797 handwritten digits of 8 x 8 pixels: {len(digits.x)} to learn from, "
             f"{len(digits.x_test)} held out.\n"
-            f"Networks 64-{HIDDEN}-10, Adam, {args.epochs} epochs of batches of {BATCH_SIZE}, "
-            f"float32.\n"
-            f"mlpkern {facts['mlpkern']} ({facts['isa']}, {facts['threads']} threads), "
+            f"Networks 64-{HIDDEN}-10, Adam, {counted(args.epochs, 'epochs')} "
+            f"of batches of {BATCH_SIZE}, float32.\n"
+            f"mlpkern {facts['mlpkern']} ({facts['isa']}, {counted(facts['threads'], 'threads')}), "
             f"NumPy {facts['numpy']} ({facts['blas']})\n",
             flush=True,
         )

@@ -3,7 +3,8 @@
 DATA is what `train` takes, with or without targets: a CSV file with the columns
 that the model was trained on, an NPZ file with x, or a folder of IDX files.
 Where a source has a test part, that part is predicted; where it has targets,
-the quality is reported.
+the quality is reported. A text that the model does not know from its column is
+taken as none of those that it knows, and stderr tells of it.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from mlpkern.datasets import Table, read_inputs
 from mlpkern.persistence import load_with_metadata, write_whole
 
-from .common import add_threads, threads, to_json
+from .common import add_threads, counted, threads, to_json
 from .train import r2
 
 
@@ -48,6 +49,7 @@ class Recipe:
     classes: tuple[str, ...] | None
     columns: tuple[str, ...]
     target: str
+    categories: dict[str, list[str]]
 
     @classmethod
     def from_metadata(cls, metadata: dict[str, Any], path: str) -> "Recipe":
@@ -61,13 +63,17 @@ class Recipe:
                 f"{path} is of an earlier version, whose networks took scaled inputs: train it anew"
             )
         classes, columns = metadata.get("classes"), metadata.get("columns")
-        lists = (columns, [] if classes is None else classes)
+        categories = metadata.get("categories", {})
+        if not isinstance(categories, dict) or not set(categories) <= set(columns or ()):
+            raise ValueError(f"{path}: categories must be lists of text by the names of columns")
+        lists = (columns, [] if classes is None else classes, *categories.values())
         if not all(isinstance(x, list) and all(isinstance(i, str) for i in x) for x in lists):
-            raise ValueError(f"{path}: classes and columns must be lists of text")
+            raise ValueError(f"{path}: classes, columns and categories must be lists of text")
         return cls(
             None if classes is None else tuple(classes),
             tuple(columns or ()),
             str(metadata.get("target")),
+            categories,
         )
 
 
@@ -75,7 +81,13 @@ def run(args: argparse.Namespace) -> None:
     """Predict, write, report."""
     net, metadata = load_with_metadata(args.model)
     recipe = Recipe.from_metadata(metadata, args.model)
-    table = read_inputs(args.data, recipe.columns, recipe.target)
+    table = read_inputs(args.data, recipe.columns, recipe.target, recipe.categories)
+    for name, (count, text, line) in table.unknown.items():
+        print(
+            f"note: column {name!r} has {counted(count, 'cells')} of no category that the model "
+            f"knows, the first on line {line}, {text!r}: taken as none of them",
+            file=sys.stderr,
+        )
     inputs = table.x.shape[1]
     if inputs != metadata.get("inputs"):
         raise ValueError(

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import functools
 import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -60,6 +61,7 @@ def on_all_ranks(run: Callable[[argparse.Namespace], None]) -> Callable[[argpars
             args.threads = mpi.threads_per_rank(comm)
         if comm.rank == 0:
             return _run(run, args, comm)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank 0, which waits for this one, ends all
         with _silence():
             try:
                 _run(run, args, comm)
@@ -67,6 +69,14 @@ def on_all_ranks(run: Callable[[argparse.Namespace], None]) -> Callable[[argpars
                 raise SystemExit(2 if isinstance(error, UsageError) else 1) from None
 
     return run_on_ranks
+
+
+def end(code: int) -> None:
+    """End the other ranks, which may wait for this one; nothing where there are none."""
+    if started() > 1:
+        from mlpkern.mpi.ranks import end_the_job
+
+        end_the_job(code)
 
 
 def first() -> bool:

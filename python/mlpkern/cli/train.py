@@ -4,8 +4,10 @@ DATA is a CSV file whose first line names the columns; an NPZ file with x and y,
 or with x_train, y_train, x_test and y_test; or a folder with the four IDX files
 that MNIST comes in, gzipped or not. Where it has no test part, some rows are
 held out, and nothing but the reported quality is computed from them. How
-columns are scaled is a part of the saved network: it takes raw rows. Started by
-mpiexec, all ranks train together.
+columns are scaled is a part of the saved network: it takes raw rows. A column
+of a CSV file without any number holds text: each of its different texts, at
+most 100, is an input of 1 or 0, and one that no training row has is 0 of all.
+Started by mpiexec, all ranks train together.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from .common import (
     activation,
     add_threads,
     can_show_progress,
+    counted,
     fraction,
     positive,
     seed,
@@ -47,6 +50,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     data.add_argument(
         "--target", metavar="COLUMN", help="the column of a CSV file to predict (default: the last)"
+    )
+    data.add_argument(
+        "--ignore",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        metavar="COLUMN[,COLUMN...]",
+        help="columns of a CSV file to leave out",
     )
     data.add_argument(
         "--test-fraction",
@@ -95,29 +105,38 @@ def run(args: argparse.Namespace) -> None:
     """Train, report, save."""
     training_options.check(args)
     report = sys.stderr if args.json else sys.stdout
-    table = read_table(args.data, args.target)
+    table = read_table(args.data, args.target, args.ignore)
     data = prepare(table, args.task, args.test_fraction, args.seed)
     net, loss = _network(data, args)
     model = _model(net, data)
     optimizer = training_options.optimizer(net, args)
     shape = "-".join(str(width) for width in (data.x_train.shape[1], *args.hidden, _outputs(data)))
     learned = f"{len(data.classes)} classes" if data.classes else f"target {data.target}"
+    columns = f" of {counted(len(data.columns), 'columns')}" if data.categories else ""
     print(
-        f"data      {len(data.x_train)} training rows, {len(data.x_test)} test rows, "
-        f"{data.x_train.shape[1]} inputs, {learned}\n"
-        f"network   {shape}, {args.activation!r}, {net.parameters.size} parameters",
+        f"data      {counted(len(data.x_train), 'training rows')}, "
+        f"{counted(len(data.x_test), 'test rows')}, "
+        f"{counted(data.x_train.shape[1], 'inputs')}{columns}, {learned}\n"
+        f"network   {shape}, {args.activation!r}, {counted(net.parameters.size, 'parameters')}",
         file=report,
         flush=True,
     )
+    if data.unseen:
+        print(
+            f"note      {counted(data.unseen, 'test rows')} with a category that no training row "
+            "has: taken as none of the others",
+            file=report,
+        )
     if ranks.first() and (text := training_options.to_resume(args)):
         print(text, file=report, flush=True)
-    with threads(args.threads):
+    with threads(args.threads), training_options.telling_how_to_go_on(args):
         history = _fit(net, loss, optimizer, *_standardized(data), args)
         result = _quality(model, data)
         count = mk.get_num_threads()
     epochs, seconds = len(history["loss"]), history.seconds
     print(
-        f"training  {epochs} epochs in {seconds:.2f} s, {count} threads, {mk.isa()}, "
+        f"training  {counted(epochs, 'epochs')} in {seconds:.2f} s, {counted(count, 'threads')}, "
+        f"{mk.isa()}, "
         f"loss {history['loss'][-1]:.4g}\n" + _quality_line(result, data),
         file=report,
     )
@@ -152,8 +171,14 @@ def _network(data: Dataset, args: argparse.Namespace) -> tuple[Any, Any]:
     sizes = [data.x_train.shape[1], *args.hidden, _outputs(data)]
     output = "softargmax" if data.classes else "identity"
     dtype = data.x_train.dtype
-    plain = mk.MLP(sizes, hidden=args.activation, output=output, dtype=dtype, seed=args.seed)
-    net = training_options.with_dropout(plain, args)
+    net = mk.MLP(
+        sizes,
+        hidden=args.activation,
+        output=output,
+        dtype=dtype,
+        seed=args.seed,
+        dropout=args.dropout or 0.0,
+    )
     return net, mk.CrossEntropy() if data.classes else mk.MeanSquaredError()
 
 
@@ -240,7 +265,7 @@ def _quality_line(result: dict[str, Any], data: Dataset) -> str:
         return f"quality   test accuracy {accuracy}, {result['test_correct']} of {rows}"
     if result["test_r2"] is None:
         return "quality   test R² is not defined: the held-out targets are all the same"
-    return f"quality   test R² {result['test_r2']:.4f} on {rows} rows"
+    return f"quality   test R² {result['test_r2']:.4f} on {counted(rows, 'rows')}"
 
 
 def _metadata(data: Dataset, result: dict[str, Any], history: Any) -> dict[str, Any]:
@@ -249,6 +274,7 @@ def _metadata(data: Dataset, result: dict[str, Any], history: Any) -> dict[str, 
         "task": data.task,
         "inputs": data.x_train.shape[1],
         "columns": data.columns,
+        "categories": data.categories,
         "target": data.target,
         "classes": data.classes,
         "history": {name: list(values) for name, values in history.items()},

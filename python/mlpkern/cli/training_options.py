@@ -1,13 +1,14 @@
 """How `train` trains: its optimizer, schedule, dropout and checkpoints, as arguments."""
 
 import argparse
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import mlpkern as mk
 
-from .common import UsageError, fraction, positive, positive_float
+from .common import UsageError, counted, fraction, positive, positive_float
 
 OPTIMIZERS = {
     "sgd": mk.SGD,
@@ -17,15 +18,36 @@ OPTIMIZERS = {
     "adagrad": mk.Adagrad,
 }
 
-# By name, made of the epochs to go and of the numbers behind the name.
-_SCHEDULES: dict[str, Callable[..., mk.Schedule]] = {
-    "constant": lambda epochs, factor=1.0: mk.ConstantSchedule(factor),
-    "step": lambda epochs, step_size, gamma=0.1: mk.StepSchedule(step_size, gamma),
-    "exponential": lambda epochs, gamma: mk.ExponentialSchedule(gamma),
-    "cosine": lambda epochs, minimum=0.0: mk.CosineSchedule(epochs, minimum),
-    "one-cycle": lambda epochs, *numbers: mk.OneCycle(epochs, *numbers),
-    "plateau": lambda epochs, factor=0.1, patience=10.0: mk.ReduceOnPlateau(factor, int(patience)),
+# By name: the numbers that may stand behind it, and what makes one of the epochs to go and of them.
+_SCHEDULES: dict[str, tuple[str, Callable[..., mk.Schedule]]] = {
+    "constant": ("[factor]", lambda epochs, factor=1.0: mk.ConstantSchedule(factor)),
+    "step": (
+        "step_size[,gamma]",
+        lambda epochs, step_size, gamma=0.1: mk.StepSchedule(step_size, gamma),
+    ),
+    "exponential": ("gamma", lambda epochs, gamma: mk.ExponentialSchedule(gamma)),
+    "cosine": ("[minimum]", lambda epochs, minimum=0.0: mk.CosineSchedule(epochs, minimum)),
+    "one-cycle": (
+        "[peak_at[,start_factor[,end_factor]]]",
+        lambda epochs, *numbers: mk.OneCycle(epochs, *numbers),
+    ),
+    "plateau": (
+        "[factor[,patience]]",
+        lambda epochs, factor=0.1, patience=10.0: mk.ReduceOnPlateau(factor, _whole(patience)),
+    ),
 }
+
+
+def _whole(number: float) -> Any:
+    return int(number) if number.is_integer() else number
+
+
+def _forms() -> str:
+    """Return how each schedule is written."""
+    return ", ".join(
+        f"{name}[:{form[1:]}" if form[0] == "[" else f"{name}:{form}"
+        for name, (form, _) in _SCHEDULES.items()
+    )
 
 
 def add(parser: argparse._ActionsContainer) -> None:
@@ -40,8 +62,7 @@ def add(parser: argparse._ActionsContainer) -> None:
         "--schedule",
         type=_schedule,
         metavar="NAME[:A[,B]]",
-        help="of the learning rate: cosine[:minimum], one-cycle[:peak_at], step:step_size[,gamma], "
-        "exponential:gamma, plateau[:factor[,patience]]; times in epochs",
+        help=f"of the learning rate: {_forms()}; times in epochs",
     )
     parser.add_argument(
         "--warm-up",
@@ -91,6 +112,8 @@ def check(args: argparse.Namespace) -> None:
             f"{args.checkpoint} is there already: --resume goes on from it; "
             "to begin anew, delete it or name another file"
         )
+    if args.dropout is not None and not args.hidden:
+        raise UsageError("--dropout needs a hidden layer to drop from, and --hidden is none")
     if args.warm_up and args.warm_up >= args.epochs:
         raise UsageError(f"--warm-up must be less than --epochs {args.epochs}, not {args.warm_up}")
 
@@ -100,7 +123,29 @@ def to_resume(args: argparse.Namespace) -> str | None:
     if not args.resume or not os.path.exists(args.checkpoint):
         return None
     done = len(mk.load_checkpoint(args.checkpoint).history["loss"])
-    return f"resuming  {args.checkpoint}, {done} of {args.epochs} epochs done"
+    return f"resuming  {args.checkpoint}, {done} of {counted(args.epochs, 'epochs')} done"
+
+
+@contextlib.contextmanager
+def telling_how_to_go_on(args: argparse.Namespace) -> Iterator[None]:
+    """Has an interrupt inside tell what the checkpoint holds, where one was written."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        text = None
+        with contextlib.suppress(OSError, ValueError):
+            text = _held(args)
+        raise KeyboardInterrupt(*filter(None, [text])) from None
+
+
+def _held(args: argparse.Namespace) -> str | None:
+    if not args.checkpoint or not os.path.exists(args.checkpoint):
+        return None
+    state = mk.load_checkpoint(args.checkpoint)
+    row, rows = state.epoch[0], state.samples["rows"]
+    part = f" and {row} of {counted(rows, 'rows')} of the next" if row else ""
+    epochs = f"{len(state.history['loss'])} of {counted(args.epochs, 'epochs')}"
+    return f"{args.checkpoint} holds {epochs}{part}: --resume goes on from it"
 
 
 def optimizer(net: Any, args: argparse.Namespace) -> Any:
@@ -120,38 +165,21 @@ def arguments(args: argparse.Namespace) -> dict[str, Any]:
     return {"schedule": schedule, "checkpoint": checkpoint, "resume": args.resume}
 
 
-def with_dropout(net: mk.MLP, args: argparse.Namespace) -> Any:
-    """Return a network of the same parameters with dropout behind each hidden activation."""
-    if args.dropout is None:
-        return net
-    maps = net.config()["maps"]
-    dropout = {"type": "Dropout", "p": args.dropout, "seed": args.seed}
-    inside = [part for place, f in enumerate(maps) for part in _behind(f, place, maps, dropout)]
-    made = mk.from_config({"type": "Chain", "maps": inside}, net.parameters.dtype)
-    made.parameters[...] = net.parameters
-    return made
-
-
-def _behind(f: Any, place: int, maps: list[Any], dropout: dict[str, Any]) -> list[Any]:
-    hidden = f["type"] != "Linear" and place < len(maps) - 1
-    return [f, dropout] if hidden else [f]
-
-
 def _schedule(text: str) -> Callable[[float], mk.Schedule]:
     """Return what makes a schedule of the epochs to go, for argparse."""
     name, _, rest = text.partition(":")
+    if name not in _SCHEDULES:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(_SCHEDULES)}, not {name!r}")
+    form, make = _SCHEDULES[name]
+    otherwise = argparse.ArgumentTypeError(f"{name} takes {form}, not {rest!r}")
     try:
-        make = _SCHEDULES[name]
         numbers = [float(number) for number in rest.split(",")] if rest else []
+    except ValueError:
+        raise otherwise from None
+    try:
         make(1.0, *numbers)
-    except KeyError:
-        raise argparse.ArgumentTypeError(
-            f"must be one of {', '.join(_SCHEDULES)}, not {name!r}"
-        ) from None
-    except TypeError:
-        raise argparse.ArgumentTypeError(
-            f"{name} takes other numbers than {rest!r}, as --help tells"
-        ) from None
+    except TypeError:  # too few, too many, or not whole
+        raise otherwise from None
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return lambda epochs: make(epochs, *numbers)

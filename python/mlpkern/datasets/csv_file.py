@@ -2,33 +2,69 @@
 
 import csv
 import gzip
-import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .inputs import Categories, Inputs, filled, number
+
 _BLOCK = 4096  # rows converted at once: as text, a large table would not fit into memory
 
+Choice = Callable[[tuple[str, ...]], tuple[str, tuple[str, ...]]]  # header: target, inputs
 
-def read_csv(
-    path: Path,
-    target: str | None = None,
-    inputs: Sequence[str] | None = None,
-    need_target: bool = True,
-) -> tuple[tuple[str, ...], NDArray[np.float64], str, NDArray[Any] | None]:
-    """Return (names of the inputs, inputs (n, D), name of the target, target (n,)).
 
-    `target` None is the last column, `inputs` None every other one. The target is an array of
-    float64 where all of it are numbers, of text otherwise, and None where it is not needed and not
-    there. Commas, semicolons or tabs part the columns; the file may be gzipped.
+@dataclass(frozen=True)
+class Csv:
+    """What a CSV file holds: inputs (n, D) and target (n,) with their columns' names.
+
+    The target is an array of float64 where all of it are numbers, of text otherwise, and None where
+    it is not needed and not there. `Inputs` says what categories and unknown are.
     """
+
+    columns: tuple[str, ...]
+    x: NDArray[np.float64]
+    target: str
+    y: NDArray[Any] | None
+    categories: dict[str, tuple[str, ...]]
+    unknown: dict[str, tuple[int, str, int]]
+
+
+def read_csv(path: Path, target: str | None = None, ignore: Sequence[str] = ()) -> Csv:
+    """Return a file to learn from: every column but those to ignore and the target is an input.
+
+    `target` None is the last column that is not ignored. Commas, semicolons or tabs part the
+    columns; the file may be gzipped.
+    """
+
+    def choose(header: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+        rest = [column for column in header if column not in ignore]
+        name = target if target is not None else rest[-1] if rest else ""
+        for wanted in (name, *ignore):
+            if wanted not in header:
+                raise ValueError(
+                    f"there is no column {wanted!r}; the columns are {', '.join(header)}"
+                )
+        if name in ignore:
+            raise ValueError(f"column {name!r} cannot be the target and ignored")
+        return name, tuple(column for column in rest if column != name)
+
+    return _parsed(path, choose, None)
+
+
+def read_csv_inputs(path: Path, inputs: Sequence[str], target: str, categories: Categories) -> Csv:
+    """Return what a model takes from a file: its columns and categories; targets if there are."""
+    return _parsed(path, lambda header: (target, (*inputs,)), categories)
+
+
+def _parsed(path: Path, choose: Choice, categories: Categories | None) -> Csv:
     try:
         with _open(path) as file:
-            return _read(file, target, inputs, need_target)
+            return _read(file, choose, categories)
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not a text file in UTF-8") from None
     except (csv.Error, EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
@@ -43,16 +79,11 @@ def _open(path: Path) -> IO[str]:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _read(
-    file: IO[str], target: str | None, inputs: Sequence[str] | None, need_target: bool
-) -> tuple[tuple[str, ...], NDArray[np.float64], str, NDArray[Any] | None]:
+def _read(file: IO[str], choose: Choice, categories: Categories | None) -> Csv:
     first = file.readline()
     delimiter = max(",;\t", key=first.count)
     header = _header(next(csv.reader([first], delimiter=delimiter), []))
-    name = header[-1] if target is None else target
-    if need_target and name not in header:
-        raise ValueError(f"there is no column {name!r}; the columns are {', '.join(header)}")
-    names = tuple(column for column in header if column != name) if inputs is None else (*inputs,)
+    name, names = choose(header)
     missing = [column for column in names if column not in header]
     if missing:
         raise ValueError(f"line 1: there is no column {missing[0]!r}")
@@ -61,24 +92,27 @@ def _read(
 
     places = [header.index(column) for column in names]
     y_place = header.index(name) if name in header else None
-    blocks: list[NDArray[np.float64]] = []
+    inputs = Inputs(names, categories)
     texts: list[str] = []
+    rows_read = 0
     reader = csv.reader(file, delimiter=delimiter, strict=True)
     for lines, rows in _blocks(reader, len(header)):
-        blocks.append(_numbers([[row[p] for p in places] for row in rows], lines, names))
+        rows_read += len(rows)
+        inputs.add([[row[p] for p in places] for row in rows], lines)
         if y_place is not None:
             for row, line in zip(rows, lines, strict=True):
-                texts.append(_filled(row[y_place].strip(), line, name))
-    if not blocks:
+                texts.append(filled(row[y_place].strip(), line, name))
+    if not rows_read:
         raise ValueError("there are no rows below the header")
-    return names, np.concatenate(blocks), name, None if y_place is None else _target(texts, name)
+    y = None if y_place is None else _target(texts, name)
+    return Csv(names, inputs.array(), name, y, inputs.categories(), inputs.unknown)
 
 
 def _header(names: list[str]) -> tuple[str, ...]:
     header = tuple(name.strip() for name in names)
     if not any(header):
         raise ValueError("line 1 must name the columns, and is empty")
-    if all(_number(name) is not None for name in header):
+    if all(number(name) is not None for name in header):
         raise ValueError(f"line 1 must name the columns, and holds numbers: {', '.join(header)}")
     for i, name in enumerate(header):
         if not name or name in header[:i]:
@@ -106,40 +140,10 @@ def _blocks(reader: Any, width: int) -> Iterator[tuple[list[int], list[list[str]
         yield lines, rows
 
 
-def _numbers(cells: list[list[str]], lines: list[int], names: Sequence[str]) -> NDArray[np.float64]:
-    try:
-        block = np.array(cells, dtype=np.float64)
-        if np.isfinite(block).all():
-            return block
-    except ValueError:
-        pass
-    for row, line in zip(cells, lines, strict=True):  # find the cell that is to blame
-        for cell, name in zip(row, names, strict=True):
-            value = _number(_filled(cell, line, name))
-            if value is None or not math.isfinite(value):
-                raise ValueError(
-                    f"line {line}, column {name!r}: an input must be a finite number, not {cell!r}"
-                )
-    return np.array([[float(cell) for cell in row] for row in cells])
-
-
-def _filled(cell: str, line: int, name: str) -> str:
-    if not cell.strip():
-        raise ValueError(f"line {line}, column {name!r}: the cell is empty")
-    return cell
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
 def _target(texts: list[str], name: str) -> NDArray[Any]:
     """Return numbers where all of them are, text otherwise."""
-    numbers = [_number(text) for text in texts]
-    if any(number is None for number in numbers):
+    numbers = [number(text) for text in texts]
+    if any(value is None for value in numbers):
         return np.array(texts)
     values = np.array(numbers, dtype=np.float64)
     if not np.isfinite(values).all():

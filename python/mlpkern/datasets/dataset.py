@@ -1,6 +1,8 @@
 """From a table to what a network is trained on: parts, numbered classes, how columns are scaled."""
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +26,8 @@ class Dataset:
     x_scaling, y_scaling : what standardizes inputs and targets; None where they stay as they are
     columns : the inputs' names, or ()
     target : the target's name
+    categories : of each column of text, those of its categories that the training part has
+    unseen : how many rows of the test part have one that it lacks: their inputs for it are all 0
     """
 
     x_train: NDArray[Any]
@@ -35,6 +39,8 @@ class Dataset:
     y_scaling: Standardize | None
     columns: tuple[str, ...] = ()
     target: str = "y"
+    categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    unseen: int = 0
 
     @property
     def task(self) -> Literal["classification", "regression"]:
@@ -52,7 +58,8 @@ def prepare(
 
     Nothing is scaled yet. `x_scaling` divides bytes by 255. Inputs that lie in [-1, 1] are to stay
     as they are where they have no column names; all others get mean 0 and deviation 1, as measured
-    on the training part, and so do the targets of a regression.
+    on the training part, and so do the targets of a regression. The zeros and ones of categories
+    stay as they are.
 
     Parameters
     ----------
@@ -77,6 +84,9 @@ def prepare(
         raise ValueError(
             f"training and test part need at least one row each, not {len(x)} and {len(x_test)}"
         )
+    seen, ones, categories = _seen(table, x)
+    unseen = int(x_test[:, ~seen].any(axis=1).sum())
+    x, x_test = x[:, seen], x_test[:, seen]
     targets = np.concatenate([y, y_test])
     if task == "auto":
         task = "classification" if _are_classes(targets) else "regression"
@@ -90,7 +100,7 @@ def prepare(
         y, y_test = (np.asarray(t, np.float64).reshape(len(t), -1) for t in (y, y_test))
         if not (np.isfinite(y).all() and np.isfinite(y_test).all()):
             raise ValueError("the targets of a regression must be finite")
-    x_scaling = _scaling(x, bool(table.columns))
+    x_scaling = _scaling(x, bool(table.columns), ones[seen])
     y_scaling = Standardize.of(y) if names is None else None
     fits = _fit_float32(x, x_scaling) and _fit_float32(y, y_scaling)
     dtype = np.float32 if fits else np.float64
@@ -104,6 +114,8 @@ def prepare(
         y_scaling,
         table.columns,
         table.target,
+        categories,
+        unseen,
     )
 
 
@@ -140,12 +152,33 @@ def _classes(y: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     return tuple(str(value) for value in values), numbers.astype(np.int64)
 
 
-def _scaling(x: NDArray[Any], named: bool) -> Standardize | None:
+def _seen(
+    table: Table, x: NDArray[Any]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], dict[str, tuple[str, ...]]]:
+    """Return which inputs to keep, which are categories; the categories that the rows x have."""
+    seen, ones = np.ones(x.shape[1], bool), np.zeros(x.shape[1], bool)
+    categories: dict[str, tuple[str, ...]] = {}
+    place = 0
+    for name in table.columns:
+        known = table.categories.get(name)
+        here = slice(place, place + (1 if known is None else len(known)))
+        if known is not None:
+            ones[here] = True
+            seen[here] = x[:, here].any(axis=0)
+            categories[name] = tuple(itertools.compress(known, seen[here]))
+        place = here.stop
+    return seen, ones, categories
+
+
+def _scaling(x: NDArray[Any], named: bool, ones: NDArray[np.bool_]) -> Standardize | None:
     if x.dtype == np.uint8:
         return Standardize(np.zeros(x.shape[1]), np.full(x.shape[1], 255.0))
     if not named and x.size and np.abs(x).max() <= 1:
         return None
-    return Standardize.of(x)
+    measured = Standardize.of(x)
+    if not ones.any():
+        return measured
+    return Standardize(np.where(ones, 0.0, measured.mean), np.where(ones, 1.0, measured.scale))
 
 
 def _fit_float32(x: NDArray[Any], scaling: Standardize | None) -> bool:

@@ -1,15 +1,15 @@
 """Tables of samples as their files have them, and the choice of a reader by the path."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .csv_file import read_csv
+from .csv_file import Csv, read_csv, read_csv_inputs
 from .idx import read_idx
 
 
@@ -24,6 +24,9 @@ class Table:
     x_test, y_test : the same for a test part that the source sets apart, or None
     columns : the inputs' names, or () where they have none
     target : the target's name
+    categories : of each column of text, its categories, each of which is an input, 0 or 1
+    unknown : of each column of text with cells that are none of the categories of the model that is
+        to predict, how many there are, the first one, and its line
     """
 
     x: NDArray[Any]
@@ -32,9 +35,13 @@ class Table:
     y_test: NDArray[Any] | None = None
     columns: tuple[str, ...] = ()
     target: str = "y"
+    categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    unknown: Mapping[str, tuple[int, str, int]] = field(default_factory=dict)
 
 
-def read_table(path: str | os.PathLike[str], target: str | None = None) -> Table:
+def read_table(
+    path: str | os.PathLike[str], target: str | None = None, ignore: Sequence[str] = ()
+) -> Table:
     """Return the samples of a CSV file, an NPZ file or a folder of IDX files.
 
     Parameters
@@ -46,6 +53,9 @@ def read_table(path: str | os.PathLike[str], target: str | None = None) -> Table
         t10k-labels-idx1-ubyte, each gzipped (.gz) or not.
     target
         The column of a CSV file to predict; without it, the last one.
+    ignore
+        Columns of a CSV file to leave out. Of the others, one without any number holds text: each
+        of its categories, at most 100, becomes an input that is 0 or 1.
 
     Raises
     ------
@@ -57,19 +67,24 @@ def read_table(path: str | os.PathLike[str], target: str | None = None) -> Table
     path = Path(path)
     kind = _kind(path)
     if kind == "csv":
-        columns, x, name, y = read_csv(path, target)
-        return Table(x, y, columns=columns, target=name)
-    if target is not None:
-        raise ValueError(f"a target column can be named for a CSV file only, and {path} is not one")
+        return _table_of(read_csv(path, target, ignore))
+    for what, given in (("a target column", target is not None), ("columns to ignore", ignore)):
+        if given:
+            raise ValueError(f"{what} can be named for a CSV file only, and {path} is not one")
     return _read_folder(path) if kind == "folder" else _read_npz(path)
 
 
 def read_inputs(
-    path: str | os.PathLike[str], columns: Sequence[str] = (), target: str = "y"
+    path: str | os.PathLike[str],
+    columns: Sequence[str] = (),
+    target: str = "y",
+    categories: Mapping[str, Sequence[str]] | None = None,
 ) -> Table:
     """Return the samples to predict: the named columns of a CSV file, or the test part.
 
-    The targets are there where the file has them. A source without a test part is taken whole.
+    `categories` are those that `prepare` gave; a text that is none of them makes 0 of all, and the
+    table's `unknown` tells of it. The targets are there where the file has them. A source without a
+    test part is taken whole.
     """
     path = Path(path)
     kind = _kind(path)
@@ -78,10 +93,20 @@ def read_inputs(
             raise ValueError(
                 f"{path} is a CSV file, and the model was trained on inputs without column names"
             )
-        names, x, name, y = read_csv(path, target, columns, need_target=False)
-        return Table(x, y, columns=names, target=name)
+        return _table_of(read_csv_inputs(path, columns, target, categories or {}))
     table = _read_folder(path) if kind == "folder" else _read_npz(path)
     return table if table.x_test is None else Table(table.x_test, table.y_test)
+
+
+def _table_of(csv: Csv) -> Table:
+    return Table(
+        csv.x,
+        csv.y,
+        columns=csv.columns,
+        target=csv.target,
+        categories=csv.categories,
+        unknown=csv.unknown,
+    )
 
 
 def _kind(path: Path) -> str:

@@ -122,10 +122,15 @@ def _end_the_job(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     _before(kind, error, trace)
+    end_the_job(1)
+
+
+def end_the_job(code: int) -> None:
+    """Ends all ranks, with that exit code, where there are others and MPI runs."""
     MPI = getattr(sys.modules.get("mpi4py"), "MPI", None)
     if MPI is None or not MPI.Is_initialized() or MPI.Is_finalized():
         return
     if MPI.COMM_WORLD.size > 1:
         sys.stdout.flush()
         sys.stderr.flush()
-        MPI.COMM_WORLD.Abort(1)
+        MPI.COMM_WORLD.Abort(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ class Share:
 
     Attributes
     ----------
+    sharded : bool
     n : int
         Samples of all ranks together.
     weights : array, shape (n,), or None
@@ -26,7 +28,7 @@ class Share:
 
     def __init__(self, comm: Any, data: Data, sharded: bool) -> None:
         self.x, self.y, weight = data
-        self._comm, self._sharded = comm, sharded
+        self._comm, self.sharded = comm, sharded
         counts = comm.allgather(len(self.x))
         self.n = sum(counts) if sharded else len(self.x)
         self._first = sum(counts[: comm.rank])
@@ -37,7 +39,7 @@ class Share:
 
     def own(self, batch: Rows) -> Rows:
         """Those rows of a batch, numbered among all, that this rank works on."""
-        if self._sharded:
+        if self.sharded:
             own: Rows = batch[(batch >= self._first) & (batch < self._first + len(self.x))]
             return own
         rank, size = self._comm.rank, self._comm.size
@@ -45,7 +47,7 @@ class Share:
 
     def at(self, rows: Rows) -> tuple[Any, Any]:
         """x and y of rows of this rank."""
-        here = rows - self._first if self._sharded else rows
+        here = rows - self._first if self.sharded else rows
         return self.x[here], self.y[here]
 
     def weight(self, batch: Rows) -> float:
@@ -83,6 +85,13 @@ class SamplesOfAll(samples.Samples):
         self._comm, self._share = comm, share
         no_memory = np.broadcast_to(share.x.dtype.type(0), (share.n, *share.x.shape[1:]))
         super().__init__(no_memory, share.y, None, None if held_out is None else (None, None))
+
+    @functools.cached_property
+    def checksums(self) -> dict[str, int]:
+        """Those of one process; none where no rank has all samples."""
+        if self._share.sharded:
+            return {}
+        return samples.Samples(self._share.x, self._share.y).checksums
 
     def diagnosis(self, core: Any, loss: Any, rows: Rows) -> tuple[str, str]:
         """Of a batch whose cost is no number: that cost, and what may have led to it."""

@@ -33,9 +33,11 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     alpha : float
         To the cost of a batch comes ``alpha/2 sum w^2``, biases apart, over the sum of its samples'
         weights. With "adamw" it is the decoupled decay: ``w *= 1 - learning_rate alpha``.
-    batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, \
-    verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, \
-    beta_1, beta_2, epsilon, n_iter_no_change, max_fun
+    batch_size, learning_rate, learning_rate_init, power_t, max_iter, max_fun, tol, n_iter_no_change
+        As scikit-learn has them.
+    momentum, nesterovs_momentum, early_stopping, validation_fraction, verbose, warm_start
+        As scikit-learn has them.
+    shuffle, random_state, beta_1, beta_2, epsilon
         As scikit-learn has them. The same ``random_state`` gives the initial weights, batches and
         split that it gives there. "adam" adds ``epsilon`` where its paper does, behind the
         correction of v.
@@ -57,8 +59,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         With early stopping, the cost of the samples set aside, beside ``validation_scores_``.
     coefs_, intercepts_ : list of array
         Views of the network's parameters.
-    classes_, n_iter_, n_layers_, n_outputs_, out_activation_, loss_, best_loss_, loss_curve_, \
-    validation_scores_, best_validation_score_, t_, n_features_in_, feature_names_in_
+    classes_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_
+        As scikit-learn has them.
+    n_iter_, t_, loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_
         As scikit-learn has them.
     """
 

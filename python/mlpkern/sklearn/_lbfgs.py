@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
 from mlpkern.sklearn._network import Objective, Samples
+from mlpkern.sklearn._settings import users_line
 
 
 def minimized(
@@ -54,6 +55,6 @@ def minimized(
             f"lbfgs did not converge after {found.nit} iterations: {found.message}. Increase "
             "max_iter or max_fun, or scale the data.",
             ConvergenceWarning,
-            stacklevel=2,
+            stacklevel=users_line(),
         )
     return min(int(found.nit), max_iter), float(found.fun)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -103,6 +104,14 @@ def _activation(who: str, chosen: Any) -> mk.Activation:
             f"got {type(chosen).__name__}"
         )
     return mk.activation("sigmoid" if chosen == "logistic" else chosen)
+
+
+def users_line() -> int:
+    """The ``stacklevel`` with which a warning shows the line that called the estimator."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("mlpkern."):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def take(estimator: Any, arguments: dict[str, Any]) -> None:

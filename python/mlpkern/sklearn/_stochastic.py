@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 
 from mlpkern.callbacks import History, ProgressBar
 from mlpkern.sklearn._network import Objective, Samples
+from mlpkern.sklearn._settings import users_line
 from mlpkern.sklearn._solvers import Solver
 
 
@@ -100,7 +101,7 @@ class Training:
             warnings.warn(
                 "Got `batch_size` less than 1 or larger than sample size. "
                 "It is going to be clipped",
-                stacklevel=2,
+                stacklevel=users_line(),
             )
         return min(int(asked), n)
 
@@ -121,10 +122,10 @@ class Training:
                         f"Stochastic Optimizer: Maximum iterations ({epochs}) reached and the "
                         "optimization hasn't converged yet.",
                         ConvergenceWarning,
-                        stacklevel=2,
+                        stacklevel=users_line(),
                     )
         except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=2)
+            warnings.warn("Training interrupted by user.", stacklevel=users_line())
         finally:
             report.end()
         if self.best is not None:
