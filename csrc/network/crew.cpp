@@ -59,6 +59,7 @@ bool spin_until(const Condition& condition) {
 
 Crew::Crew(int threads) {
   workers_.reserve(static_cast<std::size_t>(threads));
+  away_.resize(static_cast<std::size_t>(threads));
   try {
     for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { serve(i); });
   } catch (const std::system_error&) {
@@ -74,6 +75,7 @@ Crew::~Crew() {
 void Crew::run(Job& job) {
   job_ = &job;
   left_ = 0;
+  caller_at_ = current_processor();
   state_ = next_number(state_);
   const Index helpers = std::min<Index>(job.count, job.workers) - 1;
   wake(static_cast<int>(std::min<Index>(helpers, static_cast<Index>(workers_.size()))));
@@ -92,7 +94,7 @@ void Crew::serve(int worker) {
   const DefaultFloatEnvironment environment;
   State seen = 0;
   while (true) {
-    State state = wait_for_news(seen);
+    State state = wait_for_news(seen, away_[static_cast<std::size_t>(worker)]);
     seen = number(state);
     if (state & kStopping) return;
     bool joined = false;
@@ -108,14 +110,16 @@ void Crew::serve(int worker) {
   }
 }
 
-Crew::State Crew::wait_for_news(State seen) {
+Crew::State Crew::wait_for_news(State seen, AwayFrom& away) {
   const auto news = [&] { return number(state_) != seen; };
-  if (!spin_until(news)) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    ++asleep_;
-    wake_.wait(lock, news);
-    --asleep_;
-  }
+  if (spin_until(news)) return state_;
+  std::unique_lock<std::mutex> lock(mutex_);
+  away.keep_off(caller_at_);
+  ++asleep_;
+  wake_.wait(lock, news);
+  --asleep_;
+  if (current_processor() == caller_at_) away.keep_off(caller_at_);
+  away.let_go();
   return state_;
 }
 
@@ -124,6 +128,9 @@ void Crew::wake(int wanted) {
   const int awake = static_cast<int>(workers_.size()) - asleep_;
   if (awake >= wanted) return;
   const std::lock_guard<std::mutex> lock(mutex_);
+  for (AwayFrom& away : away_) {
+    if (away.keeps()) away.keep_off(caller_at_);  // it may have moved
+  }
   for (int i = awake; i < wanted; ++i) wake_.notify_one();
 }
 

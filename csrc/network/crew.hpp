@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "network/pool.hpp"
+#include "network/processors.hpp"
 
 namespace mlpkern {
 
@@ -48,6 +49,10 @@ struct Inside {
 // waits for those who have joined: one who sleeps too long is not waited for. Nobody takes the mutex but to
 // sleep, and to wake a sleeper.
 //
+// A worker sleeps where it cannot wake up on the caller's processor. In a virtual machine Linux takes a
+// processor that has halted for one that is not there, and put the worker in line behind the caller: a
+// product that two threads compute in 10 ms took 17 after a pause of 0.1 s, and takes 11.
+//
 // state_ is the number of the job, whether it is closed, and how many have joined, in one word, so that
 // joining what has been closed is impossible. Who goes to sleep says so before looking a last time, who has
 // news tells them before looking for sleepers (all in one order, seq_cst): one of the two sees the other.
@@ -68,15 +73,16 @@ class Crew {
   static State next_number(State state) { return (number(state) + 1) << kNumberBits; }
 
   void serve(int worker);
-  State wait_for_news(State seen);
+  State wait_for_news(State seen, AwayFrom& away);
   void wake(int wanted);
 
   std::atomic<State> state_{kClosed}, left_{0};
-  std::atomic<int> asleep_{0};
-  std::atomic<bool> waits_{false};  // the caller sleeps
+  std::atomic<int> asleep_{0}, caller_at_{-1};  // the processor
+  std::atomic<bool> waits_{false};              // the caller sleeps
   Job* job_ = nullptr;
   std::mutex mutex_;
   std::condition_variable wake_, done_;
+  std::vector<AwayFrom> away_;  // of each worker, from the caller's processor; the mutex guards them
   std::vector<std::thread> workers_;
 };
 

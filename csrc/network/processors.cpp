@@ -8,10 +8,6 @@
 #include <string>
 #include <thread>
 
-#if defined(__linux__)
-#include <sched.h>
-#endif
-
 #include "network/pool.hpp"
 
 namespace mlpkern {
@@ -38,6 +34,42 @@ int available_processors() {
 #endif
   return std::max(1, std::min(count, processors_by_quota()));
 }
+
+#if defined(__linux__)
+
+int current_processor() { return sched_getcpu(); }
+
+void AwayFrom::keep_off(int processor) {
+  if (processor < 0 || processor >= CPU_SETSIZE || processor == processor_) return;
+  if (keeps() && !is_ours()) return forget();
+  if (!keeps()) {
+    thread_ = pthread_self();
+    if (pthread_getaffinity_np(thread_, sizeof before_, &before_) != 0) return;
+  }
+  cpu_set_t others = before_;
+  CPU_CLR(processor, &others);
+  if (CPU_COUNT(&others) == 0 || pthread_setaffinity_np(thread_, sizeof others, &others) != 0) return;
+  others_ = others;
+  processor_ = processor;
+}
+
+void AwayFrom::let_go() {
+  if (keeps() && is_ours()) pthread_setaffinity_np(thread_, sizeof before_, &before_);
+  forget();
+}
+
+bool AwayFrom::is_ours() const {
+  cpu_set_t now;
+  return pthread_getaffinity_np(thread_, sizeof now, &now) == 0 && CPU_EQUAL(&now, &others_);
+}
+
+#else
+
+int current_processor() { return -1; }
+void AwayFrom::keep_off(int) {}
+void AwayFrom::let_go() {}
+
+#endif
 
 int first_thread_count() {
   const char* wanted = std::getenv("MLPKERN_NUM_THREADS");
