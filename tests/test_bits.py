@@ -140,8 +140,16 @@ def normal(rng: np.random.Generator, dtype: type, *shapes: tuple[int, ...]) -> l
     return [rng.normal(size=shape).astype(dtype) for shape in shapes]
 
 
-# (n, D, L) around MR = 6, the vectors, NR, KC = 256, NC = 512, 64 rows (packing), 192 (threads).
-PRODUCTS = [(1, 1, 1), (7, 5, 9), (13, 257, 65), (65, 31, 513), (200, 80, 97), (193, 300, 33)]
+# (n, D, L) around MR = 6, the vectors, NR, KC = 512; of the last b is packed.
+PRODUCTS = [
+    (1, 1, 1),
+    (7, 5, 9),
+    (13, 257, 65),
+    (65, 31, 513),
+    (200, 80, 97),
+    (193, 300, 33),
+    (66, 513, 401),
+]
 
 
 # --- instruction sets

@@ -248,7 +248,7 @@ def test_columns_of_text_and_ignored_ones(capsys, tmp_path):
     assert main(command) == 1
     text = "column 'id' must have at most 100 different texts, and has more: ignore it, or turn it"
     assert text in capsys.readouterr().err
-    assert main([*command, "--ignore", "id", "--epochs", "100"]) == 0
+    assert main([*command, "--ignore", " id ", "--epochs", "100"]) == 0
     captured = capsys.readouterr()
     assert ", 4 inputs of 2 columns, target price\n" in captured.out
     metadata = load_with_metadata(model)[1]
@@ -524,6 +524,8 @@ def test_failures_of_predict(capsys, tmp_path, flowers):
     good |= {"classes": ["a", "b"]}
     for change, text in (
         ({"classes": [1, 2]}, "classes, columns and categories must be lists"),
+        ({"columns": 5}, "classes, columns and categories must be lists"),
+        ({"columns": [["c"]]}, "classes, columns and categories must be lists"),
         ({"scaling": {"shift": 0, "scale": 1}}, "whose networks took scaled inputs"),
         ({"columns": ["length"]}, "the model takes 2 inputs, and"),
         ({"columns": ["depth"]}, "line 1: there is no column 'depth'"),

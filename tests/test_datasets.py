@@ -226,11 +226,17 @@ def test_ignored_columns(tmp_path):
         (("id", "none"), None, "there is no column 'none'; the columns are id, a, kind, y"),
         (("y",), "y", "column 'y' cannot be the target and ignored"),
         (("id", "a", "kind"), None, "there must be at least one column beside the target"),
+        (("id", "a", "kind", "y"), None, "every column is ignored: there is none to predict"),
     ]:
         with pytest.raises(ValueError, match=error):
             read_table(path, target, ignore)
     with pytest.raises(ValueError, match="columns to ignore can be named for a CSV file only"):
         read_table(npz(tmp_path, x=X, y=Y), ignore=("a",))
+
+
+def test_words_of_numbers_in_a_column_of_text(tmp_path):
+    table = read_table(csv(tmp_path, "kind,y\nred,1\nnan,2\ninf,3\n"))
+    assert table.categories == {"kind": ("inf", "nan", "red")}
 
 
 def test_texts_that_a_model_does_not_know(tmp_path):

@@ -12,10 +12,11 @@ import compare
 import mlpkern as mk
 
 # (n, D, L). The edges are those of csrc/gemm/blocking.hpp: MR = 6 rows; NR = 64 or 16 columns
-# (float32), 32 or 8 (float64), whole vectors being 16 or 8 and 8 or 4; KC = 256; NC = 512 or 256;
-# 64 rows, from which b is packed; 192 rows to a block of threads. 0 and 1 everywhere.
+# (float32), 32 or 8 (float64), whole vectors being 16 or 8 and 8 or 4; KC = 512; b is packed where
+# 512 of its rows span over 768 kB, or 1 MB for up to 64 rows; 512 turned columns. 0 and 1
+# everywhere.
 ROWS = [0, 1, 5, 6, 7, 11, 12, 13, 63, 64, 65, 95, 96, 97, 191, 192, 193]
-INNER = [0, 1, 2, 3, 255, 256, 257, 513]
+INNER = [0, 1, 2, 3, 255, 256, 257, 511, 512, 513]
 COLUMNS = [0, 1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 255, 256, 257, 511, 512, 513]
 SHAPES = [
     *((n, 3, 5) for n in ROWS),
@@ -23,10 +24,14 @@ SHAPES = [
     *((7, 5, L) for L in COLUMNS),
     (0, 0, 0),
     (1, 1, 1),
-    (65, 257, 65),  # packed b, two blocks of k, one column more than a panel
+    (65, 257, 65),  # one column more than a panel
     (67, 258, 34),
-    (97, 5, 513),  # two blocks of columns
-    (193, 2, 17),  # two blocks of rows
+    (97, 5, 513),
+    (193, 2, 17),  # blocks of rows
+    (66, 513, 401),  # b packed, in two blocks of k
+    (3, 513, 515),  # the same for few rows
+    (16, 513, 130),  # dx with its rows in lanes, in two blocks of columns
+    (97, 300, 200),  # the same in two blocks of rows, the last one partly empty
 ]
 
 
@@ -55,6 +60,17 @@ def test_exact_on_small_integers(isa: str, dtype: type, rng: np.random.Generator
         compare.assert_same_bits(dx, (ds @ w.T).astype(dtype))
         compare.assert_same_bits(dw, (x.T @ ds).astype(dtype))
         compare.assert_same_bits(db, ds.sum(axis=0).astype(dtype))
+
+
+def test_long_products_go_by_blocks(isa: str, dtype: type, rng: np.random.Generator) -> None:
+    """Of 512 x 768 elements and 1536 of k, between which Ctrl-C is looked for."""
+    n, D, L = 520, 1540, 780
+    x, w, b, ds = (rng.integers(-3, 4, s) * 1.0 for s in ((n, D), (D, L), (L,), (n, L)))
+    arrays = [v.astype(dtype) for v in (x, w, b, ds)]
+    compare.assert_same_bits(mk.linear(*arrays[:3]), (x @ w + b).astype(dtype))
+    dx, dw, _ = mk.linear_backward(arrays[3], *arrays[:2])
+    compare.assert_same_bits(dx, (ds @ w.T).astype(dtype))
+    compare.assert_same_bits(dw, (x.T @ ds).astype(dtype))
 
 
 def test_within_the_componentwise_bound(isa: str, dtype: type, rng: np.random.Generator) -> None:

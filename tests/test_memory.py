@@ -28,8 +28,9 @@ from mlpkern import _core
 PAGE = mmap.PAGESIZE
 PAINT = 0xFF  # a NaN of either dtype
 
-# Around MR = 6, NR = 8 to 64, KC = 256, NC = 256 or 512, packing from 64 rows on.
+# Around MR = 6, NR = 8 to 64, KC = 512, and where b is packed: from a span of 768 kB or 1 MB on.
 TILES = [(65, 257, 65), (7, 256, 64), (67, 31, 130), (97, 5, 513), (13, 513, 33), (193, 2, 17)]
+TILES += [(66, 513, 401), (3, 513, 515), (16, 513, 130)]
 LENGTHS = range(1, 71)
 
 

@@ -3,7 +3,9 @@
 //
 //   for columns j of c, NC at a time, and k, KC at a time:   b's block, packed into panels of NR
 //     for rows of c, MC at a time:                           a's block, packed into panels of MR
-//       for panels of MR rows, for panels of NR columns:     the microkernel
+//       for panels of NR columns, for panels of MR rows:     the microkernel; where b is not packed, for
+//       panels
+//                                                            of MR rows, for panels of NR columns
 //
 // Whether b and a are packed is decided by the bytes that are read again. Products with few columns, and
 // those of a few rows with a transpose, are made as c' = b' a', with the rows of c in the lanes of the
@@ -17,7 +19,7 @@
 
 namespace mlpkern::MLPKERN_ISA {
 
-constexpr Index kLaneColumns = 512;  // of c, turned: 128 kB
+constexpr Index kLaneColumns = 512;  // of c that are turned at a time: 128 kB on AVX-512
 
 template <class T>
 constexpr Index gemm_scratch_size() {

@@ -6,7 +6,7 @@
 //   m = expm1(-2|x|):  tanh = ±(-m)/(2 + m), but of floats from a table of pieces, math/piecewise.hpp
 //
 //                 sigma   sigma'   tanh
-//   Vec<float>    0.77    0.77     0.74 ULP    e and 1 + e in pairs, math/native.hpp
+//   Vec<float>    0.77    0.77     0.74 ULP    e (from a table) and 1 + e in pairs
 //   Vec<double>   1.0     1.0      1.42 ULP
 //   wider                                      rounded once, by the caller
 //

@@ -18,7 +18,7 @@
 
 namespace mlpkern::MLPKERN_ISA {
 
-// An unevaluated sum hi + lo, |lo| about an ulp of hi.
+// An unevaluated sum hi + lo, |lo| about an ulp of hi; up to 2^-5 of it from raised_exponential(Vec<float>).
 template <class T>
 struct Pair {
   Vec<T> hi, lo;

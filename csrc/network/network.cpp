@@ -109,7 +109,10 @@ template <class T>
 void Network<T>::forward(const T* x, Index n, T* y) {
   kept_tiling_.n = 0;  // until every value is there
   draw_masks();
-  const Tiling tiling = tiling_of_training<T>(program_, n);
+  // Row after row the values lie the same whatever the tile; backward makes its own.
+  Tiling tiling = tiling_of_training<T>(program_, n);
+  const Tiling kept_tiling = tiling;
+  if (tiling.lanes == 0) tiling = tiling.shared_by(workers(n));
   const Index D = program_.input_width(), K = program_.output_width(), last = program_.output();
   kept_.reserve(tiling.tiles() * tiling.tile, program_.widths);
   const Values<T> v = {kept_.starts().data(), 0};
@@ -120,7 +123,7 @@ void Network<T>::forward(const T* x, Index n, T* y) {
     pass.forward(parameters_, v, rows, program_.operations.size());
     pass.unturn(v.data[last] + rows.first * K, K, rows, y + rows.first * K);
   });
-  kept_tiling_ = tiling;
+  kept_tiling_ = kept_tiling;
   count_pass(1);
 }
 

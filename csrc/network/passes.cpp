@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "network/pool.hpp"
+#include "network/products.hpp"
 
 namespace mlpkern {
 
@@ -22,7 +23,7 @@ void poll_before(Index inputs, Index outputs, Rows rows) {
 template <class T>
 void Passes<T>::product(Matrix<T> a, Matrix<const T> b, Matrix<T> c, Start start, const T* bias,
                         Rows rows) const {
-  if (!rows.turned()) return kernels_.gemm(read_only(a), b, c, start, bias, scratch_);
+  if (!rows.turned()) return long_gemm(kernels_, read_only(a), b, c, start, bias, scratch_);
   kernels_.gemm(transposed(b), read_only(transposed(a)), transposed(c),
                 start == Start::bias ? Start::bias_of_rows : start, bias, scratch_);
 }
@@ -39,7 +40,7 @@ void Passes<T>::forward(const Arrays<T>& parameters, Values<T> v, Rows rows, std
         const Start start = p.b == nullptr ? Start::zero : Start::bias;
         const T* packed = packed_ == nullptr || rows.turned() ? nullptr : packed_[op.layer].data();
         if (packed != nullptr) {
-          kernels_.gemm_packed(read_only(in), packed, out, start, p.b);
+          long_gemm_packed<T>(kernels_, read_only(in), packed, out, start, p.b);
         } else {
           product(in, dense<const T>(p.w, in.cols, out.cols), out, start, p.b, rows);
         }
@@ -100,6 +101,7 @@ void Passes<T>::backward(const Backward<T>& pass, Rows rows, std::size_t operati
       backward_parameters(op, pass, rows, 0, width(op.inputs.front()),
                           begun ? Start::accumulate : Start::zero);
       begun = true;
+      poll_before(width(op.inputs.front()), width(op.output), rows);
     }
     backward_inputs(op, pass, rows);
   }
@@ -184,8 +186,8 @@ void Passes<T>::backward_parameters(const Operation& op, const Backward<T>& pass
     kernels_.sum_over_lanes(transposed(x), transposed(ds), dw, gradient.b, start);
     return;
   }
-  kernels_.gemm(transposed(cols_of(x, first_input, inputs)), ds, rows_of(dw, first_input, inputs), start,
-                nullptr, scratch_);
+  long_gemm<T>(kernels_, transposed(cols_of(x, first_input, inputs)), ds, rows_of(dw, first_input, inputs),
+               start, nullptr, scratch_);
   if (gradient.b == nullptr || first_input != 0) return;
   if (start == Start::zero) std::fill_n(gradient.b, ds.cols, T(0));
   kernels_.add_column_sums(ds, gradient.b);

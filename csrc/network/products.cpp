@@ -11,13 +11,19 @@ namespace mlpkern {
 
 namespace {
 
-// The blocks of c: `down` times `across` of them. One has work for some 10 ms at most for each kDepth of k,
-// so that Ctrl-C comes through (100 ms on the baseline).
+// A block of c that takes some 10 ms at most, for each kDepth of k: 6e8 multiply-adds.
+constexpr Index kMostRows = 512, kMostCols = 768, kDepth = 1536;
+constexpr double kMostWork = 1.0 * kMostRows * kMostCols * kDepth;
+
+double work_of(Index rows, Index cols, Index k) {
+  return static_cast<double>(rows) * static_cast<double>(cols) * static_cast<double>(k);
+}
+
+// The blocks of c: `down` times `across` of them.
 struct Blocks {
   Index rows, cols;  // of one
   Index down, across;
 };
-constexpr Index kMostRows = 512, kMostCols = 768, kDepth = 1536;
 
 // Two a worker, so that they end together. Each copies the rows of b that it needs, and those of a where
 // their elements are apart; so the columns are shared out where b alone is copied, else the rows.
@@ -44,25 +50,52 @@ template <class T>
 void product(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start, const T* bias) {
   if (c.rows == 0 || c.cols == 0) return;
   const auto& kernels = active_kernels<T>();
-  const int crew =
-      workers_for(static_cast<double>(c.rows) * static_cast<double>(c.cols) * static_cast<double>(a.cols));
+  const int crew = workers_for(work_of(c.rows, c.cols, a.cols));
   const Blocks blocks = blocks_of(c.rows, c.cols, a.col_stride != 1, crew);
   parallel_for(blocks.down * blocks.across, crew, [&](Index item, int) {
     const Index i = item / blocks.across * blocks.rows, j = item % blocks.across * blocks.cols;
     const Index m = std::min(blocks.rows, c.rows - i), n = std::min(blocks.cols, c.cols - j);
-    Index p = 0;
-    do {  // once even where k = 0
-      if (p > 0) poll();
-      const Index k = std::min(kDepth, a.cols - p);
-      kernels.gemm(cols_of(rows_of(a, i, m), p, k), cols_of(rows_of(b, p, k), j, n),
-                   cols_of(rows_of(c, i, m), j, n), p == 0 ? start : Start::accumulate,
-                   p > 0 || bias == nullptr ? nullptr : bias + j, thread_scratch<T>());
-      p += k;
-    } while (p < a.cols);
+    long_gemm(kernels, rows_of(a, i, m), cols_of(b, j, n), cols_of(rows_of(c, i, m), j, n), start,
+              bias == nullptr ? nullptr : bias + j, thread_scratch<T>());
   });
 }
 
 }  // namespace
+
+template <class T>
+void long_gemm(const Kernels<T>& kernels, Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start,
+               const T* bias, T* scratch) {
+  if (work_of(c.rows, c.cols, a.cols) <= kMostWork) return kernels.gemm(a, b, c, start, bias, scratch);
+  for (Index i = 0; i < c.rows; i += kMostRows) {
+    const Index m = std::min(kMostRows, c.rows - i);
+    for (Index j = 0; j < c.cols; j += kMostCols) {
+      const Index n = std::min(kMostCols, c.cols - j);
+      const T* const from = start == Start::bias           ? bias + j
+                            : start == Start::bias_of_rows ? bias + i
+                                                           : nullptr;
+      for (Index p = 0; p < a.cols; p += kDepth) {
+        const Index k = std::min(kDepth, a.cols - p);
+        poll();
+        kernels.gemm(cols_of(rows_of(a, i, m), p, k), cols_of(rows_of(b, p, k), j, n),
+                     cols_of(rows_of(c, i, m), j, n), p == 0 ? start : Start::accumulate,
+                     p == 0 ? from : nullptr, scratch);
+      }
+    }
+  }
+}
+
+template <class T>
+void long_gemm_packed(const Kernels<T>& kernels, Matrix<const T> a, const T* packed, Matrix<T> c, Start start,
+                      const T* bias) {
+  constexpr Index kFewestRows = 48;
+  const auto most = static_cast<Index>(kMostWork / std::max(work_of(1, c.cols, a.cols), 1.0));
+  const Index block = std::max(kFewestRows, most / kFewestRows * kFewestRows);
+  for (Index i = 0; i < c.rows; i += block) {
+    const Index m = std::min(block, c.rows - i);
+    if (i > 0) poll();
+    kernels.gemm_packed(rows_of(a, i, m), packed, rows_of(c, i, m), start, bias);
+  }
+}
 
 template <class T>
 void linear(Matrix<const T> x, Matrix<const T> w, const T* b, Matrix<T> s) {
@@ -89,5 +122,15 @@ template void linear_backward(Matrix<const float>, Matrix<const float>, Matrix<c
                               float*, Start);
 template void linear_backward(Matrix<const double>, Matrix<const double>, Matrix<const double>, double*,
                               double*, double*, Start);
+
+template void long_gemm(const Kernels<float>&, Matrix<const float>, Matrix<const float>, Matrix<float>, Start,
+                        const float*, float*);
+template void long_gemm_packed(const Kernels<float>&, Matrix<const float>, const float*, Matrix<float>, Start,
+                               const float*);
+
+template void long_gemm(const Kernels<double>&, Matrix<const double>, Matrix<const double>, Matrix<double>,
+                        Start, const double*, double*);
+template void long_gemm_packed(const Kernels<double>&, Matrix<const double>, const double*, Matrix<double>,
+                               Start, const double*);
 
 }  // namespace mlpkern

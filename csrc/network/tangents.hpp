@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "network/passes.hpp"
+#include "network/products.hpp"
 
 namespace mlpkern {
 
@@ -126,7 +127,8 @@ class Tangents {
   }
 
   void product(Matrix<T> a, Matrix<const T> b, Matrix<T> c, bool accumulate) const {
-    kernels_.gemm(read_only(a), b, c, accumulate ? Start::accumulate : Start::zero, nullptr, scratch_);
+    long_gemm<T>(kernels_, read_only(a), b, c, accumulate ? Start::accumulate : Start::zero, nullptr,
+                 scratch_);
   }
   // dw = x' ds, or added to it.
   void product_of_rows(Matrix<T> x, Matrix<T> ds, T* dw, bool accumulate) const {

@@ -21,8 +21,8 @@ void Tangents<T>::push_parameters(const Arrays<const T>& direction, T* const* v,
     }
     const LayerArrays<const T>& change = direction[at(op.layer)];
     const Index input = op.inputs.front(), D = width(input), L = width(op.output);
-    kernels_.gemm(read_only(sheets(v, input, 1)), dense(change.w, D, L), sheets(r, op.output, 1),
-                  change.b == nullptr ? Start::zero : Start::bias, change.b, scratch_);
+    long_gemm<T>(kernels_, read_only(sheets(v, input, 1)), dense(change.w, D, L), sheets(r, op.output, 1),
+                 change.b == nullptr ? Start::zero : Start::bias, change.b, scratch_);
     if (input != 0) product(sheets(r, input, 1), weights(op), sheets(r, op.output, 1), true);
   }
 }

@@ -33,8 +33,12 @@ Index rows_of_chunk(Index n) {
 }
 
 // A tile of rows through weights that do not stay in L2: so many that reading and packing the weights, once
-// for each tile, takes little beside their product. With 192 rows, 4096 through 1024x5 took 5 % more.
-constexpr Index kRowsOfLarge = 512;
+// for each tile, takes little beside their product. With 192 rows, 4096 through 1024x5 took 5 % more. Wide
+// values count: some 32 MB of them.
+Index rows_of_large(Index n, Index bytes_a_row) {
+  const Index most = std::clamp<Index>((32 << 20) / std::max<Index>(bytes_a_row, 1) / 96 * 96, 96, 512);
+  return std::clamp<Index>(n, 1, most);
+}
 
 }  // namespace
 
@@ -44,7 +48,7 @@ Tiling tiling_of_forward(const Program& program, Index n) {
   if (turns(program, n)) {
     return {n, std::min(rounded_up(n, kLanes<T>), fitting(both, 64, 64, 256)), n, kLanes<T>};
   }
-  if (!in_chunks<T>(program)) return {n, std::clamp<Index>(n, 1, kRowsOfLarge), n, 0};
+  if (!in_chunks<T>(program)) return {n, rows_of_large(n, both), n, 0};
   // 96 rows keep products bound by arithmetic, though weights are read again for each tile.
   return {n, std::min(std::max<Index>(n, 1), fitting(both, 96, 96, 384)), n, 0};
 }
@@ -52,21 +56,21 @@ Tiling tiling_of_forward(const Program& program, Index n) {
 template <class T>
 Tiling tiling_in_rows(const Program& program, Index n, Index sets, Index sheets) {
   const Index all = sets * program.sum_of_widths() * static_cast<Index>(sizeof(T));
-  if (!in_chunks<T>(program)) {
-    return {n, std::clamp<Index>(n, 1, rounded_up(ceil_div(kRowsOfLarge, sheets), 8)), n, 0};
-  }
   const Index fewest = rounded_up(ceil_div(96, sheets), 8);  // a product's rows are `sheets` times as many
   Tiling t{n, std::min(std::max<Index>(n, 1), fitting(all, sheets == 1 ? 48 : 8, fewest, 384)), n, 0};
-  t.chunk = std::min(n, rounded_up(rows_of_chunk(n), 8));
-  t.tile = std::min(t.tile, std::max<Index>(t.chunk, 1));
+  if (in_chunks<T>(program)) {
+    t.chunk = std::min(n, rounded_up(rows_of_chunk(n), 8));
+    t.tile = std::min(t.tile, std::max<Index>(t.chunk, 1));
+  }
   return t;
 }
 
 template <class T>
 Tiling tiling_of_training(const Program& program, Index n) {
   constexpr Index kSets = 2;  // values and their gradients
-  if (!in_chunks<T>(program) || !turns(program, n)) return tiling_in_rows<T>(program, n, kSets, 1);
   const Index all = kSets * program.sum_of_widths() * static_cast<Index>(sizeof(T));
+  if (!in_chunks<T>(program)) return {n, rows_of_large(n, all), n, 0};
+  if (!turns(program, n)) return tiling_in_rows<T>(program, n, kSets, 1);
   // at least two tiles, for two threads
   const Index tile = std::min(rounded_up(ceil_div(n, 2), 32), fitting(all, 64, 64, 256));
   return {n, tile, std::min(n, rounded_up(rows_of_chunk(n), tile)), kLanes<T>};

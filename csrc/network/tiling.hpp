@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Which rows of a batch go through the layers together, and how their values lie. A function of shapes
-// alone: threads share out what stands here, and change nothing of it.
+// alone: threads share out what stands here. Where nothing is added up over the rows, they may make tiles
+// smaller (shared_by), which changes no bit.
 #pragma once
 
 #include "network/program.hpp"
@@ -17,7 +18,8 @@ struct Rows {
 };
 
 // A batch of n rows: chunks, each of which adds up its own gradients, of tiles, which go through all
-// layers while they stay in cache.
+// layers together: while they stay in cache or, where the weights do not, so many that reading these takes
+// little.
 struct Tiling {
   Index n;
   Index tile, chunk;  // rows; where rows are turned, both are multiples of lanes, and chunk one of tile
@@ -34,8 +36,10 @@ struct Tiling {
   // For a pass that adds up nothing over the rows: a tile for each of the crew, at least.
   Tiling shared_by(int crew) const {
     Tiling t = *this;
+    constexpr Index kFewest = 6;  // of which each reads all weights
     const Index share = rounded_up(ceil_div(n, crew), lanes == 0 ? 1 : lanes);
-    t.tile = share < tile ? share : tile;
+    const Index fair = share < kFewest ? kFewest : share;
+    t.tile = fair < tile ? fair : tile;
     return t;
   }
 };

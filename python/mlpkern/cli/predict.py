@@ -64,14 +64,17 @@ class Recipe:
             )
         classes, columns = metadata.get("classes"), metadata.get("columns")
         categories = metadata.get("categories", {})
-        if not isinstance(categories, dict) or not set(categories) <= set(columns or ()):
+        if not isinstance(categories, dict):
             raise ValueError(f"{path}: categories must be lists of text by the names of columns")
         lists = (columns, [] if classes is None else classes, *categories.values())
         if not all(isinstance(x, list) and all(isinstance(i, str) for i in x) for x in lists):
             raise ValueError(f"{path}: classes, columns and categories must be lists of text")
+        assert isinstance(columns, list)
+        if not set(categories) <= set(columns):
+            raise ValueError(f"{path}: categories must be lists of text by the names of columns")
         return cls(
             None if classes is None else tuple(classes),
-            tuple(columns or ()),
+            tuple(columns),
             str(metadata.get("target")),
             categories,
         )

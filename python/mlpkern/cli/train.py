@@ -53,7 +53,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     data.add_argument(
         "--ignore",
-        type=lambda text: tuple(text.split(",")),
+        type=lambda text: tuple(name.strip() for name in text.split(",")),
         default=(),
         metavar="COLUMN[,COLUMN...]",
         help="columns of a CSV file to leave out",

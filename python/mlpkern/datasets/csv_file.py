@@ -43,7 +43,9 @@ def read_csv(path: Path, target: str | None = None, ignore: Sequence[str] = ()) 
 
     def choose(header: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
         rest = [column for column in header if column not in ignore]
-        name = target if target is not None else rest[-1] if rest else ""
+        if not rest:
+            raise ValueError("every column is ignored: there is none to predict")
+        name = target if target is not None else rest[-1]
         for wanted in (name, *ignore):
             if wanted not in header:
                 raise ValueError(

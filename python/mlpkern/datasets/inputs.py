@@ -47,7 +47,9 @@ class Inputs:
         if self._codes is None:
             columns = zip(self.names, zip(*rows, strict=True), strict=True)
             self._codes = {
-                name: {} for name, cells in columns if all(number(cell) is None for cell in cells)
+                name: {}
+                for name, cells in columns
+                if any(number(cell) is None for cell in cells) and not any(map(finite, cells))
             }
         places = [p for p, name in enumerate(self.names) if name not in self._codes]
         cells = [[row[p] for p in places] for row in rows] if self._codes else rows
@@ -87,7 +89,7 @@ class Inputs:
         for cell, line in zip(cells, lines, strict=True):
             text = filled(cell, line, name).strip()
             if text not in codes and self._learns:
-                if number(text) is not None:
+                if finite(text):
                     raise ValueError(
                         f"line {line}, column {name!r}: an input must be text as in the lines "
                         f"before, not {cell!r}"
@@ -111,6 +113,12 @@ def number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+def finite(text: str) -> bool:
+    """Whether a text says a finite number: nan and inf may be words of a column of text."""
+    value = number(text)
+    return value is not None and math.isfinite(value)
 
 
 def filled(cell: str, line: int, name: str) -> str:
