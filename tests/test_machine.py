@@ -204,65 +204,6 @@ def test_threads_are_used_and_let_go(rng: np.random.Generator) -> None:
 
 
 # --- what it says of itself ---------------------------------------------------------------------
-watches_threads = pytest.mark.skipif(
-    not os.path.isdir("/proc/self/task") or "libasan" in os.environ.get("LD_PRELOAD", ""),
-    reason="needs Linux, and no AddressSanitizer, under which the worker was not seen asleep",
-)
-AFFINITY = """
-import os, time
-import numpy as np
-import mlpkern as mk
-
-def others():
-    return [int(t) for t in os.listdir("/proc/self/task") if int(t) not in before]
-
-def until(condition):
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(1e-3)
-    return False
-
-allowed = os.sched_getaffinity(0)
-before = [int(t) for t in os.listdir("/proc/self/task")]
-mk.set_num_threads(2)
-x = np.ones((512, 512), np.float32)
-mk.linear(x, x)
-(worker,) = others()
-"""
-
-
-@watches_threads
-def test_a_sleeping_worker_keeps_off_the_callers_processor() -> None:
-    """Where there are two; awake, it may run on all of them again."""
-    code = """
-most = len(allowed) - 1 or 1
-assert until(lambda: len(os.sched_getaffinity(worker)) == most)
-import threading
-busy = threading.Thread(target=lambda: [mk.linear(x, x) for _ in range(3000)])
-busy.start()
-assert until(lambda: os.sched_getaffinity(worker) == allowed or not busy.is_alive())
-assert busy.is_alive()
-busy.join()
-"""
-    answer(AFFINITY + code)
-
-
-@watches_threads
-def test_an_affinity_that_others_give_a_worker_stays() -> None:
-    code = """
-one = {max(allowed)}
-assert until(lambda: len(os.sched_getaffinity(worker)) < len(allowed) or len(allowed) == 1)
-os.sched_setaffinity(worker, one)
-for _ in range(20):
-    mk.linear(x, x)
-    time.sleep(1e-3)
-    assert os.sched_getaffinity(worker) == one
-"""
-    answer(AFFINITY + code)
-
-
 def test_show_config_and_runtime(capsys: pytest.CaptureFixture[str]) -> None:
     info = mk.runtime_info()
 
