@@ -3,10 +3,9 @@
 //
 //   for columns j of c, NC at a time, and k, KC at a time:   b's block, packed into panels of NR
 //     for rows of c, MC at a time:                           a's block, packed into panels of MR
-//       for panels of NR columns, for panels of MR rows:     the microkernel; where b is not packed, for
-//       panels
-//                                                            of MR rows, for panels of NR columns
+//       for panels of NR columns, for panels of MR rows:     the microkernel
 //
+// Where b is not packed, each panel of a passes by all of b's before the next panel of a does.
 // Whether b and a are packed is decided by the bytes that are read again. Products with few columns, and
 // those of a few rows with a transpose, are made as c' = b' a', with the rows of c in the lanes of the
 // registers. None of this changes a bit: every element of c is one chain over k, continued from c from one

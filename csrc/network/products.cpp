@@ -12,7 +12,7 @@ namespace mlpkern {
 namespace {
 
 // A block of c that takes some 10 ms at most, for each kDepth of k: 6e8 multiply-adds.
-constexpr Index kMostRows = 512, kMostCols = 768, kDepth = 1536;
+constexpr Index kMostRows = 516, kMostCols = 768, kDepth = 1536;  // multiples of the microkernels' sizes
 constexpr double kMostWork = 1.0 * kMostRows * kMostCols * kDepth;
 
 double work_of(Index rows, Index cols, Index k) {
@@ -40,7 +40,6 @@ Blocks blocks_of(Index rows, Index cols, bool copies_a, int crew) {
   if (copies_a) share_rows();
   share_cols();
   share_rows();
-  // Multiples of the microkernels' sizes.
   const Index m = rounded_up(ceil_div(rows, down), 6), n = rounded_up(ceil_div(cols, across), 64);
   return {m, n, ceil_div(rows, m), ceil_div(cols, n)};
 }
@@ -66,13 +65,12 @@ template <class T>
 void long_gemm(const Kernels<T>& kernels, Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start,
                const T* bias, T* scratch) {
   if (work_of(c.rows, c.cols, a.cols) <= kMostWork) return kernels.gemm(a, b, c, start, bias, scratch);
-  for (Index i = 0; i < c.rows; i += kMostRows) {
-    const Index m = std::min(kMostRows, c.rows - i);
-    for (Index j = 0; j < c.cols; j += kMostCols) {
-      const Index n = std::min(kMostCols, c.cols - j);
-      const T* const from = start == Start::bias           ? bias + j
-                            : start == Start::bias_of_rows ? bias + i
-                                                           : nullptr;
+  const Blocks blocks = blocks_of(c.rows, c.cols, false, 1);
+  for (Index i = 0; i < c.rows; i += blocks.rows) {
+    const Index m = std::min(blocks.rows, c.rows - i);
+    for (Index j = 0; j < c.cols; j += blocks.cols) {
+      const Index n = std::min(blocks.cols, c.cols - j);
+      const T* const from = start == Start::bias ? bias + j : nullptr;
       for (Index p = 0; p < a.cols; p += kDepth) {
         const Index k = std::min(kDepth, a.cols - p);
         poll();
