@@ -3,21 +3,9 @@
 
 #include <algorithm>
 
-#include "network/pool.hpp"
 #include "network/products.hpp"
 
 namespace mlpkern {
-
-namespace {
-
-// Polls before a product that takes a part of a millisecond or more.
-void poll_before(Index inputs, Index outputs, Rows rows) {
-  constexpr double kLong = 1e7;  // multiply-adds
-  if (static_cast<double>(inputs) * static_cast<double>(outputs) * static_cast<double>(rows.count) > kLong)
-    poll();
-}
-
-}  // namespace
 
 // c = start + a b. Turned, c' = b' a': the samples stand in the lanes, whatever the widths.
 template <class T>
@@ -35,7 +23,6 @@ void Passes<T>::forward(const Arrays<T>& parameters, Values<T> v, Rows rows, std
     const Matrix<T> in = matrix(v, op.inputs.front(), rows), out = matrix(v, op.output, rows);
     switch (op.kind) {
       case Operation::Kind::linear: {  // s = x w + b
-        poll_before(in.cols, out.cols, rows);
         const LayerArrays<T>& p = parameters[static_cast<std::size_t>(op.layer)];
         const Start start = p.b == nullptr ? Start::zero : Start::bias;
         const T* packed = packed_ == nullptr || rows.turned() ? nullptr : packed_[op.layer].data();
@@ -96,12 +83,10 @@ void Passes<T>::backward(const Backward<T>& pass, Rows rows, std::size_t operati
   for (std::size_t i = operations; i-- > 0;) {
     const Operation& op = program_.operations[i];
     if (op.kind == Operation::Kind::linear) {
-      poll_before(width(op.inputs.front()), width(op.output), rows);
       char& begun = pass.begun[op.layer];
       backward_parameters(op, pass, rows, 0, width(op.inputs.front()),
                           begun ? Start::accumulate : Start::zero);
       begun = true;
-      poll_before(width(op.inputs.front()), width(op.output), rows);
     }
     backward_inputs(op, pass, rows);
   }

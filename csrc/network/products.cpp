@@ -13,6 +13,7 @@ namespace {
 
 // A block of c that takes some 10 ms at most, for each kDepth of k: 6e8 multiply-adds.
 constexpr Index kMostRows = 516, kMostCols = 768, kDepth = 1536;  // multiples of the microkernels' sizes
+constexpr double kLong = 1e7;  // multiply-adds: a part of a millisecond, worth a poll
 constexpr double kMostWork = 1.0 * kMostRows * kMostCols * kDepth;
 
 double work_of(Index rows, Index cols, Index k) {
@@ -64,7 +65,9 @@ void product(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start, con
 template <class T>
 void long_gemm(const Kernels<T>& kernels, Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start,
                const T* bias, T* scratch) {
-  if (work_of(c.rows, c.cols, a.cols) <= kMostWork) return kernels.gemm(a, b, c, start, bias, scratch);
+  const double work = work_of(c.rows, c.cols, a.cols);
+  if (work > kLong) poll();
+  if (work <= kMostWork) return kernels.gemm(a, b, c, start, bias, scratch);
   const Blocks blocks = blocks_of(c.rows, c.cols, false, 1);
   for (Index i = 0; i < c.rows; i += blocks.rows) {
     const Index m = std::min(blocks.rows, c.rows - i);
@@ -90,7 +93,7 @@ void long_gemm_packed(const Kernels<T>& kernels, Matrix<const T> a, const T* pac
   const Index block = std::max(kFewestRows, most / kFewestRows * kFewestRows);
   for (Index i = 0; i < c.rows; i += block) {
     const Index m = std::min(block, c.rows - i);
-    if (i > 0) poll();
+    if (work_of(m, c.cols, a.cols) > kLong) poll();
     kernels.gemm_packed(rows_of(a, i, m), packed, rows_of(c, i, m), start, bias);
   }
 }

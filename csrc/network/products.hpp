@@ -7,7 +7,8 @@
 
 namespace mlpkern {
 
-// kernels.gemm in the running thread; where it takes more than some 10 ms (100 on the baseline) in blocks,
+// kernels.gemm in the running thread, with a poll before it where it takes a part of a millisecond or more;
+// where it takes more than some 10 ms (100 on the baseline) in blocks,
 // with a poll before each, so that Ctrl-C comes through. The chains are the same. start: not bias_of_rows.
 template <class T>
 void long_gemm(const Kernels<T>& kernels, Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start,
