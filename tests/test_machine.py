@@ -203,6 +203,63 @@ def test_threads_are_used_and_let_go(rng: np.random.Generator) -> None:
         assert len(os.listdir("/proc/self/task")) == alone
 
 
+SLEEPER = """
+import os, threading, time
+import numpy as np
+import mlpkern as mk
+
+def until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(1e-3)
+
+def affinity():
+    return os.sched_getaffinity(worker)
+
+allowed = os.sched_getaffinity(0)
+before = set(os.listdir("/proc/self/task"))
+mk.set_num_threads(2)
+x = np.ones((512, 512), np.float32)
+mk.linear(x, x)
+(worker,) = map(int, set(os.listdir("/proc/self/task")) - before)
+until(lambda: len(affinity()) == max(len(allowed) - 1, 1))
+"""
+needs_linux = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs Linux")
+
+
+@needs_linux
+def test_a_sleeping_worker_keeps_off_the_callers_processor() -> None:
+    """Where there are two; awake, it may run on all of them again."""
+    code = """
+done = threading.Event()
+def work():
+    while not done.is_set():
+        mk.linear(x, x)
+busy = threading.Thread(target=work)
+busy.start()
+try:
+    until(lambda: affinity() == allowed)
+finally:
+    done.set()
+    busy.join()
+"""
+    answer(SLEEPER + code)
+
+
+@needs_linux
+def test_an_affinity_that_others_give_a_worker_stays() -> None:
+    code = """
+others = allowed - affinity() or allowed
+os.sched_setaffinity(worker, others)
+for _ in range(20):
+    mk.linear(x, x)
+    time.sleep(1e-3)
+    assert affinity() == others
+"""
+    answer(SLEEPER + code)
+
+
 # --- what it says of itself ---------------------------------------------------------------------
 def test_show_config_and_runtime(capsys: pytest.CaptureFixture[str]) -> None:
     info = mk.runtime_info()

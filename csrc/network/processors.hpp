@@ -20,7 +20,7 @@ int first_thread_count();
 int current_processor();
 
 // Keeps a thread off one processor, where it may run on others at all. An affinity that somebody else gives
-// the thread meanwhile stays. Calls must not overlap.
+// the thread meanwhile stays, unless it is the very one that the thread has for now. Calls must not overlap.
 class AwayFrom {
  public:
   bool keeps() const { return processor_ >= 0; }
