@@ -62,8 +62,8 @@ def test_exact_on_small_integers(isa: str, dtype: type, rng: np.random.Generator
         compare.assert_same_bits(db, ds.sum(axis=0).astype(dtype))
 
 
-def test_long_products_go_by_blocks(isa: str, dtype: type, rng: np.random.Generator) -> None:
-    """Of 516 x 768 elements and 1536 of k, between which Ctrl-C is looked for."""
+def test_large_products_go_by_blocks(isa: str, dtype: type, rng: np.random.Generator) -> None:
+    """Blocks of 516 x 768 elements, which threads share out."""
     n, D, L = 520, 1540, 780
     x, w, b, ds = (rng.integers(-3, 4, s) * 1.0 for s in ((n, D), (D, L), (L,), (n, L)))
     arrays = [v.astype(dtype) for v in (x, w, b, ds)]

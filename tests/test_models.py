@@ -529,6 +529,21 @@ def test_freeze_of_large_layers(isa: str, dtype: type, rng: np.random.Generator)
         assert_same_bits(frozen(x), net.predict(x))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_long_products_go_by_blocks(isa: str, dtype: type, rng: np.random.Generator) -> None:
+    """Of some 6e8 multiply-adds, between which Ctrl-C is looked for; exact on small integers."""
+    n, D, L = 512, 1600, 800
+    x, w, b, dy = (rng.integers(-3, 4, s) * 1.0 for s in ((n, D), (D, L), (L,), (n, L)))
+    f = mk.Linear(D, L, dtype=dtype)
+    f.w[...], f.b[...] = w, b
+    y = (x @ w + b).astype(dtype)
+    with mk.num_threads(1):  # more would share out the rows
+        assert_same_bits(f(x.astype(dtype)), y)
+        assert_same_bits(f.backward(dy.astype(dtype)), (dy @ w.T).astype(dtype))
+        assert_same_bits(f.dw, (x.T @ dy).astype(dtype))
+        assert_same_bits(f.freeze()(x.astype(dtype)), y)
+
+
 @pytest.mark.parametrize("structure", STRUCTURES, ids=lambda f: f.__name__)
 def test_copy(structure: Callable[..., Any], rng: np.random.Generator) -> None:
     net = structure(mk, np.float64)
