@@ -34,8 +34,8 @@ Index block_span(Matrix<const T> m) {
 // How the loops around the microkernel go.
 struct Loops {
   bool pack_a, pack_b;
-  Index nc;     // columns of a block of b
-  Index group;  // rows of a, a multiple of MR, that pass by a panel of b before the next panel's turn
+  Index nc;            // columns of a block of b
+  Index rows_a_panel;  // of a, a multiple of MR, that pass by a panel of b before the next panel's turn
 };
 
 // b is copied where its rows are not contiguous, or where a block of it would take most of L2 (1 MB) and is
@@ -70,10 +70,11 @@ MLPKERN_INLINE const T* bias_from(Start start, const T* bias, Index i, Index j) 
 }
 
 template <class T>
-void gemm_block(Panels<T> a, Panels<T> b, Matrix<T> c, Index k, Index group, Start start, const T* bias) {
+void gemm_block(Panels<T> a, Panels<T> b, Matrix<T> c, Index k, Index rows_a_panel, Start start,
+                const T* bias) {
   using Block = Blocking<T>;
-  for (Index first = 0; first < c.rows; first += group) {
-    const Index end = smaller(first + group, c.rows);
+  for (Index first = 0; first < c.rows; first += rows_a_panel) {
+    const Index end = smaller(first + rows_a_panel, c.rows);
     for (Index j = 0; j < c.cols; j += Block::NR) {
       const Index n = smaller(Block::NR, c.cols - j);
       for (Index i = first; i < end; i += Block::MR) {
@@ -113,7 +114,7 @@ void gemm_direct(Matrix<const T> a, Matrix<const T> b, Matrix<T> c, Start start,
         gemm_block(loops.pack_a
                        ? Panels<T>{a_panels, Block::panel_step(k, Block::MR), Block::MR, 1}
                        : Panels<T>{a_block.data, Block::MR * a.row_stride, a.col_stride, a.row_stride},
-                   b_panels, cols_of(rows_of(c, i, a_block.rows), j, n), k, loops.group, from,
+                   b_panels, cols_of(rows_of(c, i, a_block.rows), j, n), k, loops.rows_a_panel, from,
                    bias_from(from, bias, i, j));
       }
       p += k;

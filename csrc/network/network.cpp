@@ -55,7 +55,7 @@ void Network<T>::predict(const T* x, Index n, T* y) const {
     const Rows rows = tiling.rows_of_tile(i);
     const T* const x_rows = x + rows.first * D;
     T* const y_rows = y + rows.first * K;
-    const Passes<T> pass = passes().with(packed_);
+    const Passes<T> pass = passes().with_packed(packed_);
     const bool turned = rows.turned();
     const Values<T> v =
         workspace[worker].values_with(turned ? nullptr : x_rows, last, turned ? nullptr : y_rows, rows.first);
@@ -109,10 +109,9 @@ template <class T>
 void Network<T>::forward(const T* x, Index n, T* y) {
   kept_tiling_.n = 0;  // until every value is there
   draw_masks();
-  // Row after row the values lie the same whatever the tile; backward makes its own.
-  Tiling tiling = tiling_of_training<T>(program_, n);
-  const Tiling kept_tiling = tiling;
-  if (tiling.lanes == 0) tiling = tiling.shared_by(workers(n));
+  // Row after row the values lie the same whatever the tile: backward makes its own.
+  const Tiling kept = tiling_of_training<T>(program_, n);
+  const Tiling tiling = kept.lanes == 0 ? kept.shared_by(workers(n)) : kept;
   const Index D = program_.input_width(), K = program_.output_width(), last = program_.output();
   kept_.reserve(tiling.tiles() * tiling.tile, program_.widths);
   const Values<T> v = {kept_.starts().data(), 0};
@@ -123,7 +122,7 @@ void Network<T>::forward(const T* x, Index n, T* y) {
     pass.forward(parameters_, v, rows, program_.operations.size());
     pass.unturn(v.data[last] + rows.first * K, K, rows, y + rows.first * K);
   });
-  kept_tiling_ = kept_tiling;
+  kept_tiling_ = kept;
   count_pass(1);
 }
 

@@ -43,7 +43,7 @@ class Passes {
       : program_(program), kernels_(kernels), scratch_(scratch) {}
 
   // The same with packed weights for the forward pass, where they are for the same kernels.
-  Passes with(const PackedWeights<T>& packed) const {
+  Passes with_packed(const PackedWeights<T>& packed) const {
     Passes passes = *this;
     if (packed.kernels == &kernels_) passes.packed_ = packed.layers.data();
     return passes;

@@ -4,6 +4,8 @@
 // smaller (shared_by), which changes no bit.
 #pragma once
 
+#include <algorithm>
+
 #include "network/program.hpp"
 
 namespace mlpkern {
@@ -35,12 +37,9 @@ struct Tiling {
 
   // For a pass that adds up nothing over the rows: a tile for each of the crew, at least.
   Tiling shared_by(int crew) const {
-    Tiling t = *this;
-    constexpr Index kFewest = 6;  // of which each reads all weights
-    const Index share = rounded_up(ceil_div(n, crew), lanes == 0 ? 1 : lanes);
-    const Index fair = share < kFewest ? kFewest : share;
-    t.tile = fair < tile ? fair : tile;
-    return t;
+    constexpr Index kFewest = 6;  // rows: each tile reads all weights
+    const Index share = std::max(kFewest, rounded_up(ceil_div(n, crew), lanes == 0 ? 1 : lanes));
+    return {n, std::min(tile, share), chunk, lanes};
   }
 };
 

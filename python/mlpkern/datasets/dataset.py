@@ -86,7 +86,8 @@ def prepare(
         )
     seen, ones, categories = _seen(table, x)
     unseen = int(x_test[:, ~seen].any(axis=1).sum())
-    x, x_test = x[:, seen], x_test[:, seen]
+    if not seen.all():  # or else it would be a copy of all the data
+        x, x_test = x[:, seen], x_test[:, seen]
     targets = np.concatenate([y, y_test])
     if task == "auto":
         task = "classification" if _are_classes(targets) else "regression"
