@@ -7,7 +7,8 @@ with training and test part, classes numbered, and what standardizes inputs and 
 from .dataset import Dataset, prepare
 from .digits import load_digits
 from .idx import read_idx
-from .table import Table, read_inputs, read_table
+from .readers import read_inputs, read_table
+from .table import Table
 
 __all__ = [
     "Dataset",

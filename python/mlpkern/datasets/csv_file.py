@@ -4,7 +4,6 @@ import csv
 import gzip
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,33 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .inputs import Categories, Inputs, filled, number
+from .table import Table
 
 _BLOCK = 4096  # rows converted at once: as text, a large table would not fit into memory
 
 Choice = Callable[[tuple[str, ...]], tuple[str, tuple[str, ...]]]  # header: target, inputs
 
 
-@dataclass(frozen=True)
-class Csv:
-    """What a CSV file holds: inputs (n, D) and target (n,) with their columns' names.
-
-    The target is an array of float64 where all of it are numbers, of text otherwise, and None where
-    it is not needed and not there. `Inputs` says what categories and unknown are.
-    """
-
-    columns: tuple[str, ...]
-    x: NDArray[np.float64]
-    target: str
-    y: NDArray[Any] | None
-    categories: dict[str, tuple[str, ...]]
-    unknown: dict[str, tuple[int, str, int]]
-
-
-def read_csv(path: Path, target: str | None = None, ignore: Sequence[str] = ()) -> Csv:
+def read_csv(path: Path, target: str | None = None, ignore: Sequence[str] = ()) -> Table:
     """Return a file to learn from: every column but those to ignore and the target is an input.
 
-    `target` None is the last column that is not ignored. Commas, semicolons or tabs part the
-    columns; the file may be gzipped.
+    `target` None is the last column that is not ignored. The targets are an array of float64 where
+    all of them are numbers, of text otherwise. Commas, semicolons or tabs part the columns; the
+    file may be gzipped.
     """
 
     def choose(header: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
@@ -58,12 +43,14 @@ def read_csv(path: Path, target: str | None = None, ignore: Sequence[str] = ()) 
     return _parsed(path, choose, None)
 
 
-def read_csv_inputs(path: Path, inputs: Sequence[str], target: str, categories: Categories) -> Csv:
+def read_csv_inputs(
+    path: Path, inputs: Sequence[str], target: str, categories: Categories
+) -> Table:
     """Return what a model takes from a file: its columns and categories; targets if there are."""
     return _parsed(path, lambda header: (target, (*inputs,)), categories)
 
 
-def _parsed(path: Path, choose: Choice, categories: Categories | None) -> Csv:
+def _parsed(path: Path, choose: Choice, categories: Categories | None) -> Table:
     try:
         with _open(path) as file:
             return _read(file, choose, categories)
@@ -81,7 +68,7 @@ def _open(path: Path) -> IO[str]:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _read(file: IO[str], choose: Choice, categories: Categories | None) -> Csv:
+def _read(file: IO[str], choose: Choice, categories: Categories | None) -> Table:
     first = file.readline()
     delimiter = max(",;\t", key=first.count)
     header = _header(next(csv.reader([first], delimiter=delimiter), []))
@@ -107,7 +94,14 @@ def _read(file: IO[str], choose: Choice, categories: Categories | None) -> Csv:
     if not rows_read:
         raise ValueError("there are no rows below the header")
     y = None if y_place is None else _target(texts, name)
-    return Csv(names, inputs.array(), name, y, inputs.categories(), inputs.unknown)
+    return Table(
+        inputs.array(),
+        y,
+        columns=names,
+        target=name,
+        categories=inputs.categories(),
+        unknown=inputs.unknown,
+    )
 
 
 def _header(names: list[str]) -> tuple[str, ...]:

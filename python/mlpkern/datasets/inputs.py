@@ -22,7 +22,7 @@ class Inputs:
     ----------
     names : the columns
     known : the categories of each column of text, where a model has learned them; otherwise the
-        first block says which columns hold text: those without any number
+        first block says which columns hold text: those with words, and without a finite number
 
     Attributes
     ----------
@@ -139,8 +139,7 @@ def _numbers(
         pass
     for row, line in zip(cells, lines, strict=True):  # find the cell that is to blame
         for cell, name in zip(row, names, strict=True):
-            value = number(filled(cell, line, name))
-            if value is None or not math.isfinite(value):
+            if not finite(filled(cell, line, name)):
                 raise ValueError(
                     f"line {line}, column {name!r}: an input must be a finite number, not {cell!r}"
                 )
